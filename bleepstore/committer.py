@@ -7,8 +7,10 @@ import math
 import operator
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from bleepstore.catalog.port import CatalogPort
@@ -23,6 +25,7 @@ MAX_BATCH = 256
 RESERVE = 4 * 1024 * 1024
 #: What a command without a body may add to the log and to the database.
 _COMMAND_BYTES = 32 * 1024
+_yield_processor: Callable[[], None] = getattr(os, "sched_yield", partial(time.sleep, 0))
 
 
 class Committer(Protocol):
@@ -78,6 +81,8 @@ class DirectCommitter:
     #: It gets each command: it has it submitted together with others by `submit_many`, and returns the result or
     #: raises; or it returns None, and the thread submits the command and waits.
     gather: Callable[[Command], Result | None] | None = None
+    #: Is told of each batch: how many commands, and how many seconds until they were durable.
+    on_commit: Callable[[int, float], object] | None = None
 
     def __init__(self, catalog: CatalogPort) -> None:
         self._catalog = catalog
@@ -194,7 +199,7 @@ class DirectCommitter:
 
     def _lead(self, own: Pending) -> None:
         if self._contended:
-            os.sched_yield()  # others that are about to submit get the interpreter, and come along
+            _yield_processor()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
         try:
             self._contended = len(batch) > 1
@@ -226,6 +231,7 @@ class DirectCommitter:
                     batch.extend([self._queue.popleft() for _ in range(MAX_BATCH)])
             return list(map(_command_of, batch))
 
+        begun = time.monotonic()
         try:
             results = self._catalog.apply_next(drain)
         except BaseException as error:  # noqa: BLE001  # every waiter gets it, and this thread raises its own
@@ -238,6 +244,8 @@ class DirectCommitter:
             return batch
         for pending, result in zip(batch, results, strict=True):
             pending.result = result
+        if self.on_commit is not None:
+            self.on_commit(len(batch), time.monotonic() - begun)
         return batch
 
     def read_barrier(self) -> None:

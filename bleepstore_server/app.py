@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import random
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from bleepstore.access import ANONYMOUS
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import BleepStoreError
 from bleepstore.model import Credential
+from bleepstore.posix import run_in_forks
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.exchange import Exchange
@@ -48,7 +48,7 @@ _READY = ("/readyz", "/minio/health/ready", "/minio/health/cluster", "/minio/hea
 
 #: Request ids are no secret, so they need no call to the system. A fork must not repeat its parent's.
 _request_ids = random.Random()
-os.register_at_fork(after_in_child=_request_ids.seed)
+run_in_forks(_request_ids.seed)
 
 
 def create_app(

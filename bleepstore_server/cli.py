@@ -13,6 +13,7 @@ from typing import Any
 
 import bleepstore
 from bleepstore.errors import BleepStoreError
+from bleepstore.posix import check_posix
 from bleepstore_server import (
     cli_access,
     cli_adopt,
@@ -23,6 +24,7 @@ from bleepstore_server import (
     cli_objects,
     cli_quotas,
     cli_rates,
+    cli_replication,
     cli_roles,
     cli_transfer,
     cli_users,
@@ -78,6 +80,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     def load() -> ServerConfig:
         return load_config(file=arguments.config, environ=environ, flags=flags)
 
+    check_posix("bleepstore serve")
     config = load()
     with needing("server"):
         from bleepstore_server.serving import serve
@@ -106,6 +109,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_access.add_commands(commands)
     cli_quotas.add_commands(commands)
     cli_rates.add_commands(commands)
+    cli_replication.add_commands(commands)
     cli_objects.add_commands(commands)
     cli_copy.add_commands(commands)
     cli_transfer.add_commands(commands)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from pathlib import Path
 
 import bleepstore
 from bleepstore import ANONYMOUS, Action, Caller
 from bleepstore.errors import NoSuchUser
 from bleepstore.model import ANONYMOUS_OWNER, Owner, User
 from bleepstore_server.app_config import ConfigError
+from bleepstore_server.cli_data import add_data, existing
 from bleepstore_server.master_keys import keys_of
 
 _EPILOG = """\
@@ -30,14 +30,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "access", help="say who may do what, and why", description="Questions about rights. Nothing is changed."
     )
     actions = access.add_subparsers(required=True, metavar="ACTION")
-    data = os.environ.get("BLEEPSTORE_DATA", "bleepstore-data")
     explain = actions.add_parser(
         "explain",
         help="say whether a request would be allowed, and what decides that",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    explain.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
+    add_data(explain)
     who = explain.add_mutually_exclusive_group()
     who.add_argument("--access-key", metavar="KEY", help="the account or the user asks whose key this is")
     who.add_argument("--user", metavar="NAME", help="a user asks: of the account of --owner-id, or else of the store's")
@@ -61,9 +60,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _explain(arguments: argparse.Namespace) -> int:
     if arguments.action not in list(Action):
         raise ConfigError(f"{arguments.action}: no operation of this store asks for such an action")
-    if not (Path(arguments.data) / "catalog.db").exists():
-        raise ConfigError(f"data: there is no store in {arguments.data}")
-    with bleepstore.open(arguments.data, read_only=True, encryption_keys=keys_of(os.environ)) as store:
+    with bleepstore.open(existing(arguments.data), read_only=True, encryption_keys=keys_of(os.environ)) as store:
         explanation = store.explain_access(
             Action(arguments.action),
             arguments.bucket,

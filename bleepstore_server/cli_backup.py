@@ -12,7 +12,7 @@ from pathlib import Path
 import bleepstore
 from bleepstore import Damage
 from bleepstore.errors import BackupIncomplete
-from bleepstore_server.app_config import ConfigError
+from bleepstore_server.cli_data import existing
 from bleepstore_server.progress import shown_progress
 
 #: The status of a command that did what it should, and found damaged objects.
@@ -63,8 +63,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _backup(arguments: argparse.Namespace) -> int | None:
-    if not (arguments.data / "catalog.db").exists():
-        raise ConfigError(f"data: there is no store in {arguments.data}")
+    existing(arguments.data)
     try:
         with bleepstore.open(arguments.data) as store, shown_progress("backup") as progress:
             store.backup(arguments.archive, progress)
@@ -85,8 +84,7 @@ def _restore(arguments: argparse.Namespace) -> int | None:
 
 
 def _scrub(arguments: argparse.Namespace) -> int | None:
-    if not (arguments.data / "catalog.db").exists():
-        raise ConfigError(f"data: there is no store in {arguments.data}")
+    existing(arguments.data)
     found = moved = 0
     # A restored store that was never opened has no lock yet, and without one nothing can be opened for reading alone.
     read_only = not arguments.quarantine and (arguments.data / "store.lock").exists()

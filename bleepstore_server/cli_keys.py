@@ -8,7 +8,6 @@ import os
 import secrets
 import sys
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import bleepstore
 from bleepstore import Owner
@@ -16,6 +15,7 @@ from bleepstore.model import Credential
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.facade import open_accounts
 from bleepstore_server.app_config import ConfigError
+from bleepstore_server.cli_data import add_data, existing, is_store
 from bleepstore_server.config import clean_secret, read_secret_file
 from bleepstore_server.master_keys import keys_of
 
@@ -40,8 +40,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     actions = keys.add_subparsers(required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
-    data = os.environ.get("BLEEPSTORE_DATA", "bleepstore-data")
-    common.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
+    add_data(common)
     one = argparse.ArgumentParser(add_help=False)
     one.add_argument("--access-key", required=True, metavar="KEY")
 
@@ -106,16 +105,14 @@ def _add_secret(parser: argparse.ArgumentParser) -> None:
 
 def open_or_make(data: str) -> AbstractContextManager[Accounts]:
     """The accounts of the store in this folder, which is made if need be."""
-    if not (Path(data) / "catalog.db").exists():
+    if not is_store(data):
         bleepstore.open(data).close()
     return open_accounts(data, encryption_keys=keys_of(os.environ))
 
 
 def open_existing(data: str) -> AbstractContextManager[Accounts]:
     """Raises ConfigError if there is no store."""
-    if not (Path(data) / "catalog.db").exists():
-        raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
-    return open_accounts(data, encryption_keys=keys_of(os.environ))
+    return open_accounts(existing(data), encryption_keys=keys_of(os.environ))
 
 
 def _find(store: Accounts, access_key: str) -> Credential | None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-from contextlib import AbstractContextManager
-from pathlib import Path
 
 from bleepstore import CountedQuota, QuotaScope
 from bleepstore.store.facade import open_quotas
-from bleepstore.store.quotas import Quotas
-from bleepstore_server.app_config import ConfigError
+from bleepstore_server.cli_data import add_data, existing
 
 _UNITS: dict[str, int] = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P"))}
 _SIZE = re.compile(r"(\d{1,18})([KMGTP]?)(iB)?", re.ASCII)
@@ -26,8 +22,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     actions = quotas.add_subparsers(required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
-    data = os.environ.get("BLEEPSTORE_DATA", "bleepstore-data")
-    common.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
+    add_data(common)
     one = argparse.ArgumentParser(add_help=False)
     whose = one.add_mutually_exclusive_group(required=True)
     whose.add_argument("--bucket", metavar="NAME")
@@ -59,14 +54,8 @@ def parse_size(text: str) -> int:
     return int(found[1]) * unit
 
 
-def _open_existing(data: str) -> AbstractContextManager[Quotas]:
-    if not (Path(data) / "catalog.db").exists():
-        raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
-    return open_quotas(data)
-
-
 def _set(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as quotas:
+    with open_quotas(existing(arguments.data)) as quotas:
         quotas.put_quota(
             bucket=arguments.bucket,
             account=arguments.account,
@@ -79,18 +68,18 @@ def _set(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as quotas:
+    with open_quotas(existing(arguments.data)) as quotas:
         for counted in quotas.list_quotas():
             print(_line(counted))
 
 
 def _remove(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as quotas:
+    with open_quotas(existing(arguments.data)) as quotas:
         quotas.delete_quota(bucket=arguments.bucket, account=arguments.account)
 
 
 def _recount(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as quotas:
+    with open_quotas(existing(arguments.data)) as quotas:
         quotas.recount_usage()
 
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
-from contextlib import AbstractContextManager
-from pathlib import Path
 
 from bleepstore.store.facade import open_rates
-from bleepstore.store.rates import Rates
-from bleepstore_server.app_config import ConfigError
+from bleepstore_server.cli_data import add_data, existing
 from bleepstore_server.cli_quotas import parse_size
 
 
@@ -22,8 +18,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     actions = rates.add_subparsers(required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
-    data = os.environ.get("BLEEPSTORE_DATA", "bleepstore-data")
-    common.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
+    add_data(common)
     one = argparse.ArgumentParser(add_help=False)
     whose = one.add_mutually_exclusive_group(required=True)
     whose.add_argument("--access-key", metavar="KEY")
@@ -41,14 +36,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     remove.set_defaults(run=_remove)
 
 
-def _open_existing(data: str) -> AbstractContextManager[Rates]:
-    if not (Path(data) / "catalog.db").exists():
-        raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
-    return open_rates(data)
-
-
 def _set(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as rates:
+    with open_rates(existing(arguments.data)) as rates:
         rates.put_rate_limit(
             access_key=arguments.access_key,
             account=arguments.account,
@@ -58,7 +47,7 @@ def _set(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as rates:
+    with open_rates(existing(arguments.data)) as rates:
         for limit in rates.list_rate_limits():
             requests, size = limit.rate.requests, limit.rate.bytes
             print(
@@ -71,5 +60,5 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _remove(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as rates:
+    with open_rates(existing(arguments.data)) as rates:
         rates.delete_rate_limit(access_key=arguments.access_key, account=arguments.account)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +15,7 @@ from bleepstore.errors import NoSuchRole, NoSuchUser
 from bleepstore.store.facade import open_roles
 from bleepstore.store.roles import Roles
 from bleepstore_server.app_config import ConfigError
+from bleepstore_server.cli_data import add_data, existing
 
 _EXAMPLES = """\
   bleepstore roles add reporter --trusts alice --canned readonly --on reports
@@ -29,8 +29,7 @@ its ARN, or an OpenID Connect provider, whose tokens are then believed whoever t
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     common = argparse.ArgumentParser(add_help=False)
-    data = os.environ.get("BLEEPSTORE_DATA", "bleepstore-data")
-    common.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
+    add_data(common)
     common.add_argument(
         "--owner-id", metavar="ID", help="the canonical user id of the account (default: that of the store)"
     )
@@ -92,9 +91,7 @@ def _add_roles(commands: argparse._SubParsersAction[argparse.ArgumentParser], co
 
 
 def _open(data: str) -> AbstractContextManager[Roles]:
-    if not (Path(data) / "catalog.db").exists():
-        raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
-    return open_roles(data)
+    return open_roles(existing(data))
 
 
 def _account(arguments: argparse.Namespace) -> Owner | None:

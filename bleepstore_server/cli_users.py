@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from bleepstore.errors import NoSuchUser
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.users import Users
 from bleepstore_server.app_config import ConfigError
+from bleepstore_server.cli_data import add_data
 from bleepstore_server.cli_keys import open_existing, open_or_make
 
 _POLICIES = """\
@@ -34,8 +34,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     actions = users.add_subparsers(required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
-    data = os.environ.get("BLEEPSTORE_DATA", "bleepstore-data")
-    common.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
+    add_data(common)
     one = argparse.ArgumentParser(add_help=False)
     one.add_argument("user", metavar="NAME")
     one.add_argument(

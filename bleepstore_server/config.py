@@ -22,8 +22,10 @@ from attrs import validators
 from cattrs import Converter
 
 from bleepstore.backends.gateway.settings import is_gateway_url
-from bleepstore.errors import StoreError
+from bleepstore.errors import S3Error, StoreError
+from bleepstore.names import check_bucket_name
 from bleepstore.ownership import BLOCK_ALL, PublicAccessBlock
+from bleepstore.remotes import open_remote
 from bleepstore.senders import open_sender
 from bleepstore.store.settings import ACL_DEFAULTS
 from bleepstore_server.app_config import AppConfig, ConfigError, setting
@@ -32,6 +34,7 @@ PREFIX = "BLEEPSTORE_"
 #: Settings that workers, which gunicorn starts, find in the environment alone.
 OF_WORKERS = ("client_timeout", "header_timeout", "min_rate")
 _MAX_SECRET = 4096
+_MIN_TOKEN = 20
 #: How the destination of events begins: its name, and the scheme of its URL.
 _DESTINATION = re.compile(r"([A-Za-z0-9_.-]+)=(?=[a-z0-9+-]+:)")
 
@@ -56,7 +59,7 @@ def _check_block(_: object, attribute: attrs.Attribute[Any], value: tuple[str, .
             raise ConfigError(f"{attribute.name}: {name!r} is not one of {', '.join(attrs.asdict(BLOCK_ALL))}, all")
 
 
-def _destinations(items: tuple[str, ...]) -> dict[str, str]:
+def _destinations(items: tuple[str, ...], option: str = "event_destinations") -> dict[str, str]:
     """By their names. A URL may have commas, as a list has: what does not begin with a name is the rest of a URL."""
     found: dict[str, str] = {}
     name = ""
@@ -65,10 +68,10 @@ def _destinations(items: tuple[str, ...]) -> dict[str, str]:
         if match is not None:
             name = match[1]
             if name in found:
-                raise ConfigError(f"event_destinations: there are two of the name {name}")
+                raise ConfigError(f"{option}: there are two of the name {name}")
             found[name] = item[match.end() :]
         elif not name:
-            raise ConfigError("event_destinations: name=URL, such as orders=https://example.com/hook")
+            raise ConfigError(f"{option}: name=URL, such as orders=https://example.com/hook")
         else:
             found[name] += f",{item}"
     return found
@@ -80,6 +83,20 @@ def _check_destinations(_: object, __: attrs.Attribute[Any], value: tuple[str, .
             open_sender(url).close()
         except StoreError as error:
             raise ConfigError(f"event_destinations: {name}: {error}") from None
+
+
+def _check_token(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and not (len(value) >= _MIN_TOKEN and value.isascii() and value.isprintable()):
+        raise ConfigError(f"{attribute.name}: it has {_MIN_TOKEN} characters of ASCII at least")
+
+
+def _check_replication_destinations(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for name, url in _destinations(value, attribute.name).items():
+        try:
+            check_bucket_name(name)
+            open_remote(url)
+        except (StoreError, S3Error) as error:
+            raise ConfigError(f"{attribute.name}: {name}: {error}") from None
 
 
 def _one_of(*words: str) -> Callable[[object, attrs.Attribute[Any], str], None]:
@@ -197,6 +214,12 @@ class ServerConfig(AppConfig):
         validator=_at_least(0),
     )
     scrub_rate: int = setting(20_000_000, "bytes a second that such a scrub reads at the most", validator=_at_least(1))
+    replication_destinations: tuple[str, ...] = setting(
+        (),
+        "buckets at other endpoints of S3 that the replication of buckets may name: name=s3+https://KEY@HOST/BUCKET",
+        validator=_check_replication_destinations,
+        repr=False,
+    )
     event_destinations: tuple[str, ...] = setting(
         (),
         "the queues, topics and functions that notifications may name: name=URL; https:// is a webhook",
@@ -210,11 +233,24 @@ class ServerConfig(AppConfig):
     init: str | None = setting(
         None, "a file, TOML or JSON, that declares accounts, users, keys, roles and buckets that there are to be"
     )
+    admin_token: str | None = setting(
+        None,
+        "whoever brings it at the admin address is an administrator; only by file or environment",
+        flag=False,
+        repr=False,
+        validator=_check_token,
+    )
+    admin_token_file: str | None = setting(None, "a file whose one line is the admin_token")
     faults: tuple[str, ...] = setting(
         (), "for tests: what to do wrong on purpose, such as PutObject=slowdown;times=1", validator=_check_faults
     )
     fault_seed: int | None = setting(None, "makes the faults of a probability repeatable, in each worker")
     secret_key_file: str | None = setting(None, "a file whose one line is the secret of `access_key`")
+    log_format: str = setting(
+        "text",
+        'what the server logs to standard error: "text", or "json", a line for each',
+        validator=_one_of("text", "json"),
+    )
     access_log: bool = setting(False, "log each request to standard output")
     audit_log: tuple[str, ...] = setting(
         (),
@@ -232,6 +268,8 @@ class ServerConfig(AppConfig):
         100_000_000, "a file of the audit log of this size is moved to FILE.1; 0 is never", validator=_at_least(0)
     )
     audit_keep: int = setting(10, "how many such files are kept", validator=_at_least(0))
+    #: Where each setting comes from that is not a default, for people.
+    sources: Mapping[str, str] = attrs.field(factory=dict, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -267,11 +305,18 @@ class ServerConfig(AppConfig):
         return _destinations(self.event_destinations)
 
     @property
+    def remotes(self) -> dict[str, str]:
+        """The URLs of `replication_destinations` by their names."""
+        return _destinations(self.replication_destinations, "replication_destinations")
+
+    @property
     def in_memory(self) -> bool:
         return self.data == ":memory:"
 
 
-SETTINGS: tuple[attrs.Attribute[Any], ...] = attrs.fields(attrs.resolve_types(ServerConfig))
+SETTINGS: tuple[attrs.Attribute[Any], ...] = tuple(
+    field for field in attrs.fields(attrs.resolve_types(ServerConfig)) if "help" in field.metadata
+)
 
 
 # -- secrets
@@ -398,9 +443,11 @@ def load_config(
             values[name] = _converter.structure(value, cast("Any", known[name].type))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{origin}: {error}") from None
-    if (file_name := values.get("secret_key_file")) is not None:
-        if "secret_key" in values:
-            raise ConfigError("secret_key and secret_key_file: set one of them")
-        values["secret_key"] = read_secret_file(str(file_name), given["secret_key_file"][0])
-    config = ServerConfig(**cast("dict[str, Any]", values))
+    for name in ("secret_key", "admin_token"):
+        if (file_name := values.get(f"{name}_file")) is not None:
+            if name in values:
+                raise ConfigError(f"{name} and {name}_file: set one of them")
+            values[name] = read_secret_file(str(file_name), given[f"{name}_file"][0])
+    sources = {name: origin for name, (origin, _value) in given.items()}
+    config = ServerConfig(**cast("dict[str, Any]", values), sources=sources)
     return attrs.evolve(config, workers=1) if config.in_memory and "workers" not in values else config

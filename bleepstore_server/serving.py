@@ -8,9 +8,9 @@ import datetime as dt
 import logging
 import os
 import secrets
-import socket
+import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,6 +21,7 @@ from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, 
 from bleepstore.errors import BleepStoreError
 from bleepstore_server import beginning, gunicorn_conf
 from bleepstore_server.admin.app import AdminApp
+from bleepstore_server.admin.control import LogLevel
 from bleepstore_server.admin.services import services_of
 from bleepstore_server.app import create_app
 from bleepstore_server.app_config import ConfigError
@@ -38,6 +39,7 @@ from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig, load_conf
 from bleepstore_server.console import console_on_demand
 from bleepstore_server.console.shared import Shared
 from bleepstore_server.layers.record import start_access_log
+from bleepstore_server.listeners import Listeners, pre_fork
 from bleepstore_server.master_keys import configured_keys
 from bleepstore_server.metrics.page import Page
 from bleepstore_server.rates import RateMeter
@@ -68,6 +70,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
             acl_defaults=config.acl_defaults,
             public_access_block=config.blocked_everywhere,
             event_destinations=config.destinations,
+            replication_destinations=config.remotes,
         )
     return bleepstore.open(
         config.backend_url,
@@ -83,6 +86,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
         acl_defaults=config.acl_defaults,
         public_access_block=config.blocked_everywhere,
         event_destinations=config.destinations,
+        replication_destinations=config.remotes,
     )
 
 
@@ -108,16 +112,19 @@ def admin_from_env() -> WSGIApplication:
     return make_admin(config, open_to_serve(config))
 
 
-def open_to_serve(config: ServerConfig) -> Store:
-    """The store that `config` names, with its jobs; it is closed at the end of the process."""
+def open_to_serve(config: ServerConfig, *, begins: bool = True) -> Store:
+    """The store that `config` names, with its jobs; it is closed at the end of the process. If it `begins` here, it is
+    given what the configuration says (`beginning`)."""
     store = open_configured_store(config)
     # A worker that ends in order leaves no write-ahead log: catalog.db alone is then the whole catalog.
     atexit.register(store.close)
-    if beginning.is_asked_for(config):
+    if begins:
         beginning.begin(store, config)
     if config.scrub_interval_days:
         interval = dt.timedelta(days=config.scrub_interval_days)
         store.scrub_every(interval, rate=config.scrub_rate)
+    elif store.path is not None:
+        store.scrub_when_asked(rate=config.scrub_rate)
     store.jobs.start()
     return store
 
@@ -129,12 +136,14 @@ def make_admin(
     page: Page | None = None,
     meter: RateMeter | None = None,
     shared: Shared | None = None,
+    log_level: LogLevel | None = None,
 ) -> AdminApp:
-    """The app of the admin address. `page` has the figures of all workers; for the others see `Console`."""
+    """The app of the admin address. `page` has the figures of all workers, and `log_level` is that of all; for the
+    others see `Console`."""
     mounts: dict[str, WSGIApplication] = {}
     if config.console:
         mounts[CONSOLE] = console_on_demand(store, config, meter=meter, shared=shared)
-    return AdminApp(services_of(store, config, page), mounts=mounts)
+    return AdminApp(services_of(store, config, page, log_level), mounts=mounts)
 
 
 def make_app(config: ServerConfig, store: Store, admin: AdminApp, meter: RateMeter | None = None) -> WSGIApplication:
@@ -160,10 +169,8 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     pair = "BLEEP" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
     is_configured = config.access_key is not None or config.allow_well_known_key
     if not config.in_memory:
-        with open_configured_store(attrs.evolve(config, event_destinations=())) as store:
-            if beginning.is_asked_for(config):
-                beginning.begin(store, config)
-                config = beginning.without(config)
+        with open_configured_store(attrs.evolve(config, event_destinations=(), replication_destinations=())) as store:
+            beginning.begin(store, config)
             credentials = store.list_credentials()
             if not is_configured and not credentials and not config.read_only:
                 store.put_credential(*pair)
@@ -186,55 +193,24 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     return config, attrs.evolve(shown, storage_note=note)
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _bind(listeners: Listeners, config: ServerConfig) -> ServerConfig:
+    """`config` with the ports that are bound: that of S3, and that of the admin address, or None if there is none."""
+    port = listeners.bind(config.host, config.port, count=config.workers, names="host and port")
+    return attrs.evolve(config, port=port, admin_port=_bind_admin(listeners, config, port) if config.admin else None)
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-@contextlib.contextmanager
-def _held_port(host: str, port: int, names: str = "host and port") -> Iterator[int]:
-    """The port to listen on, held for the workers, each of which binds it again.
-
-    The first bind, without SO_REUSEPORT, fails if another server has the port: we must not share it by accident.
-    """
-    try:
-        with socket.socket(_family(host)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            free = probe.getsockname()[1]
-        with socket.socket(_family(host)) as holder:
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if gunicorn_conf.reuse_port:
-                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                holder.bind((host, free))
-            yield free
-    except OSError as error:
-        raise ConfigError(f"{names}: cannot listen on {host} port {port}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _held_admin_port(config: ServerConfig, port: int) -> Iterator[int | None]:
-    """The same for the admin address, beside an S3 port; None: there is none."""
-    if not config.admin:
-        yield None
-        return
+def _bind_admin(listeners: Listeners, config: ServerConfig, port: int) -> int:
+    """All workers listen there on one socket: few ask."""
     wanted, names = config.admin_port, "admin_host and admin_port"
     if wanted is not None:
         if wanted == port:
             raise ConfigError(f"admin_port: {port} is the S3 port already")
-        with _held_port(config.admin_host, wanted, names) as held:
-            yield held
-        return
-    with contextlib.ExitStack() as stack:
-        try:
-            beside = 0 if config.port == 0 or port == _MAX_PORT else port + 1
-            held = stack.enter_context(_held_port(config.admin_host, beside, names))
-        except ConfigError:  # nobody asked for this very port
-            held = stack.enter_context(_held_port(config.admin_host, 0, names))
-        yield held
+        return listeners.bind(config.admin_host, wanted, count=1, names=names)
+    try:
+        beside = 0 if config.port == 0 or port == _MAX_PORT else port + 1
+        return listeners.bind(config.admin_host, beside, count=1, names=names)
+    except ConfigError:  # nobody asked for this very port
+        return listeners.bind(config.admin_host, 0, count=1, names=names)
 
 
 def _with_console_url(config: ServerConfig) -> ServerConfig:
@@ -270,38 +246,50 @@ _FIXED = (
 
 
 def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> ServerConfig:
-    """The configuration to go on with after SIGHUP: the one that is served now, if the new one is wrong."""
+    """The configuration to go on with after SIGHUP: the one that is served now, if workers could not begin with the new
+    one, for a worker that cannot begin ends the server."""
     try:
         new = load()
-        _check_workers(new)
+        kept = {name: getattr(serving, name) for name in _FIXED if getattr(serving, name) != getattr(new, name)}
+        told = [name for name in kept if name not in ("port", "admin_port")]  # 0 is another port at each start
+        if serving.in_memory and new.access_key is None:
+            kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
+        new = _with_console_url(attrs.evolve(new, **kept))
+        _check(new)
+        open_configured_store(attrs.evolve(new, event_destinations=())).close()
     except (BleepStoreError, OSError) as error:
         _log.error("the configuration is not read again, and the old one stays: %s", error)
         return serving
-    kept = {name: getattr(serving, name) for name in _FIXED if getattr(serving, name) != getattr(new, name)}
-    told = [name for name in kept if name not in ("port", "admin_port")]  # 0 is another port at each start
     if told:
         _log.warning("these settings only change when the server is started again: %s", ", ".join(told))
-    if not serving.in_memory:
-        new = beginning.without(new)
-    elif new.access_key is None:
-        kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
-    return _with_console_url(attrs.evolve(new, **kept))
+    _log.warning("the configuration and the certificate are read again: new workers take over")
+    return new
 
 
-def _check_workers(config: ServerConfig) -> None:
+def _check(config: ServerConfig) -> None:
+    """Raise ConfigError for what would only show in a worker."""
     if config.in_memory and config.workers != 1:
         raise ConfigError("workers: a store in memory belongs to one process; set workers to 1")
+    if config.tls_cert is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_cert, config.tls_key)
+        except OSError as error:  # of which SSLError is one
+            raise ConfigError(f"tls_cert and tls_key: they cannot be used together: {error}") from error
 
 
 def _gunicorn_settings(config: ServerConfig, bind: list[str]) -> dict[str, Any]:
+    logger = "bleepstore_server.json_logs.JsonLogger" if config.log_format == "json" else "gunicorn.glogging.Logger"
     settings = {name: value for name, value in vars(gunicorn_conf).items() if name in _gunicorn_names()}
     return settings | {
         "bind": bind,
+        "reuse_port": False,  # see `listeners`
+        "pre_fork": pre_fork,
         "workers": config.workers,
         "threads": config.threads,
         "worker_connections": config.max_connections,
         "certfile": config.tls_cert,
         "keyfile": config.tls_key,
+        "logger_class": logger,
     }
 
 
@@ -313,22 +301,22 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
     """
     from gunicorn.app.base import BaseApplication
 
-    _check_workers(config)
+    _check(config)
     config, keys = keys_for(config)
     meter, page, shared = RateMeter(shared=True), Page(), Shared()  # before the workers are forked
-    with _held_port(config.host, config.port) as port, _held_admin_port(config, port) as admin_port:
-        config = _with_console_url(attrs.evolve(config, port=port, admin_port=admin_port))
-        url = config.public_endpoint or url_of(config, config.host, port)
-        bind = [f"{_in_url(config.host)}:{port}"]
-        if admin_port is not None:
-            bind.append(f"{_in_url(config.admin_host)}:{admin_port}")
+    log_level = LogLevel()
+    with contextlib.closing(Listeners()) as listeners:
+        config = _with_console_url(_bind(listeners, config))
+        url = config.public_endpoint or url_of(config, config.host, config.port)
         say = _say_when_all_listen(config.workers, render_banner(config, url, keys))
+        bind = listeners.give_to_gunicorn()
 
         class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type information
             serving = config
             #: For the worker: the app of the admin address, and its port.
             admin: AdminApp | None = None
             admin_port: int | None = None
+            on_tick = staticmethod(log_level.look)
 
             def load_config(self) -> None:
                 """gunicorn calls this at the start, and for SIGHUP in `reload`; an error here would end it."""
@@ -344,9 +332,10 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
                 super().reload()
 
             def load(self) -> WSGIApplication:
-                store = open_to_serve(self.serving)
-                self.admin = make_admin(self.serving, store, page=page, meter=meter, shared=shared)
+                store = open_to_serve(self.serving, begins=self.serving.in_memory)
+                self.admin = make_admin(self.serving, store, page=page, meter=meter, shared=shared, log_level=log_level)
                 self.admin_port = self.serving.admin_port
+                log_level.look()  # of a worker that begins later
                 return make_app(self.serving, store, self.admin, meter)
 
         Server().run()

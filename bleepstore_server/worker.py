@@ -38,6 +38,7 @@ from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.settings import Settings
 from bleepstore_server.http1.tasks import Pool, current_task
 from bleepstore_server.layers.record import Record, access_log, log_access
+from bleepstore_server.listeners import split
 from bleepstore_server.response import ObjectBody
 from bleepstore_server.sending import Answer
 from bleepstore_server.wire.documents.errors import error_document
@@ -45,9 +46,14 @@ from bleepstore_server.wire.documents.errors import error_document
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+    from bleepstore_server.admin.app import AdminApp
+    from bleepstore_server.metrics.counting import RequestCounts, WorkerCounts
+
 _INTERNAL = Refusal("500 Internal Server Error", "InternalError", "The server met an internal error.")
 #: How often it is asked whether something hangs. What hangs for twice as long holds nobody else.
 _RELIEF_SECONDS = 0.04
+#: How often it is counted how much there is to do.
+_LOOK_SECONDS = 1.0
 #: Descriptors that are kept for files, the catalog, and what else the app opens: a quarter of all, and at least these.
 _MIN_RESERVED = 64
 
@@ -56,6 +62,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
     """One process. `wsgi` is the app."""
 
     alive: bool
+    #: Among the workers of `bleepstore serve`, which have one set of sockets. Under another gunicorn each has its own.
+    number = 0
     wsgi: WSGIApplication
 
     def init_process(self) -> None:
@@ -65,9 +73,14 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             self.log.warning("the PROXY protocol is not spoken: proxies are believed by X-Forwarded-For")
         tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None  # the certificate of now
         self._pool = Pool(self.cfg.threads)
-        self._loop = Loop(self._settings(), self._pool, self.sockets, tls, self._begin_request, self._refuse)
+        own, others = split(self.sockets, self.number, self.cfg.workers)
+        self._loop = Loop(self._settings(), self._pool, own, tls, self._begin_request, self._refuse, others)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
-        self._admin: WSGIApplication | None = None
+        self._admin: AdminApp | None = None
+        self._counts: WorkerCounts | None = None
+        self._requests: RequestCounts | None = None
+        self._next_look = 0.0
+        self._heed: Callable[[], object] = _nothing
         self._admin_address: Any = None
         self._sends_files = tls is None and self.cfg.sendfile is not False
         self._keeps_alive = bool(self.cfg.keepalive)
@@ -110,7 +123,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if committer is not None:
             commits = GroupCommits(loop, committer)
         self._find_admin()
-        loop.on_tick = self.notify
+        loop.on_tick = self._tick
         loop.start()
         while self.alive and self.ppid == os.getppid() and not loop.has_ended:
             self._relieve()
@@ -127,13 +140,29 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if commits is not None:
             commits.close()
 
+    def _tick(self) -> None:
+        """Called several times a second."""
+        self.notify()
+        self._heed()
+        now = time.monotonic()
+        if self._counts is not None and now >= self._next_look:
+            self._next_look = now + _LOOK_SECONDS
+            connections, pool = self._loop.connections, self._pool
+            busy = sum(connection.is_busy for connection in connections)
+            self._counts.show(len(connections), busy, pool.waiting, pool.thread_count)
+            self._counts.turned_away(self._loop.turned_away)
+
     def _find_admin(self) -> None:
         """The app of the admin address, and which of the listeners that is (`bleepstore_server.serving`)."""
         self._admin = getattr(self.app, "admin", None)
+        self._heed = getattr(self.app, "on_tick", _nothing)
         port = getattr(self.app, "admin_port", None)
         addresses = [listener.getsockname() for listener in self.sockets]
         found = [address for address in addresses if isinstance(address, tuple) and address[1] == port]
         self._admin_address = found[0] if found and self._admin is not None else None
+        if self._admin is not None:
+            self._counts = self._admin.services.metrics.worker
+            self._requests = self._admin.services.metrics.requests
 
     def _relieve(self) -> None:
         """See that no disk holds the loop. This thread does nothing else but wait, for signals too."""
@@ -159,7 +188,14 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if self._is_quick(environ, self._loop.is_careful):
             self._loop.begin(respond)
         else:
-            self._pool.start(respond)
+            self._pool.start(
+                respond if self._counts is None else partial(self._begin_queued, respond, time.monotonic())
+            )
+
+    def _begin_queued(self, respond: Callable[[], None], since: float) -> None:
+        if self._counts is not None:
+            self._counts.waited(time.monotonic() - since)
+        respond()
 
     def _make_environ(self, connection: Connection, head: Head, body: RequestBody) -> WSGIEnvironment:
         """The request as WSGI has it (PEP 3333)."""
@@ -249,6 +285,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         with contextlib.suppress(OSError):  # it goes into the empty buffer of its socket, or nowhere
             sent = max(0, connection.sock.send(head + body) - len(head))
         connection.linger()
+        if self._requests is not None and refusal is not _INTERNAL:
+            self._requests.count_refusal(refusal.code)
         if refusal is not _INTERNAL and access_log.isEnabledFor(logging.INFO):  # the app has its own records
             peer = connection.peer
             record = Record(
@@ -270,6 +308,9 @@ def _origin_form(target: str) -> str:
     if not separator:
         return target
     return "/" + rest.partition("/")[2]
+
+
+def _nothing() -> None: ...
 
 
 def _never(_environ: WSGIEnvironment, _careful: bool) -> bool:

@@ -77,9 +77,7 @@ def open_stores(
             settings = Settings(inline_limit=inline_limit, clock=clock, acl_defaults=acl_defaults)
             assert member.catalog.path is not None
             home, lease = member.catalog.path.parent, LeaderLease(member.node)
-            engine = Engine(
-                parts, member.catalog, settings, close=close, folder=home, lease=lease, open_keys=lambda: KEYS
-            )
+            engine = Engine(parts, settings, close=close, folder=home, lease=lease, open_keys=lambda: KEYS)
             return Store(engine)
 
         def close() -> None:

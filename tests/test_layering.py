@@ -20,14 +20,15 @@ SERVER = ROOT / "bleepstore_server"
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
 BASE = frozenset(
     {
-        "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
-        "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
+        "errors", "posix", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings",
+        "names", "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
         "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
         "inventory", "replication",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "posix": frozenset({"errors"}),
     "clock": frozenset(),
     "digests": frozenset(),
     "object_lock": frozenset({"errors"}),
@@ -38,6 +39,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "events": frozenset(),
     "replication": frozenset(),
     "senders": frozenset({"errors", "events"}),
+    "remotes": frozenset({"errors", "model", "encryption", "senders"}),
     "website": frozenset(),
     "access_log": frozenset(),
     "inventory": frozenset({"configurations", "encryption", "model"}),
@@ -66,7 +68,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "lifecycle_due": frozenset({"lifecycle", "model"}),
     "bucket_settings": frozenset({"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership"})
     | {"configurations", "events", "replication"},
-    "sealing": frozenset({"errors", "encryption", "digests"}),
+    "sealing": frozenset({"errors", "posix", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
     "access": frozenset({"errors", "model", "names", "object_lock", "encryption", "ownership", "rates", "roles"}),
@@ -74,9 +76,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},
     "committer": BASE | {"commands", "catalog"},
-    "backends": frozenset({"errors", "model", "encryption", "sealing"}),
+    "backends": frozenset({"errors", "posix", "model", "encryption", "sealing"}),
     "jobs": BASE | {"commands", "catalog", "committer", "backends", "senders"},
-    "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing", "senders"},
+    "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing", "senders", "remotes"},
     "filesystem": BASE | {"commands", "store"},
     "raft": frozenset({"errors"}),
     "cluster": BASE | {"raft", "codec", "commands", "catalog", "committer", "store", "backends"},
@@ -92,8 +94,8 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "awscrt": frozenset({"digests", "backends"}),
     "cryptography": frozenset({"sealing"}),
     "pyarrow": frozenset({"store"}),
-    "boto3": frozenset({"backends", "senders"}),
-    "botocore": frozenset({"backends", "senders"}),
+    "boto3": frozenset({"backends", "senders", "remotes"}),
+    "botocore": frozenset({"backends", "senders", "remotes"}),
     "redis": frozenset({"senders"}),
     "pika": frozenset({"senders"}),
     "confluent_kafka": frozenset({"senders"}),
@@ -294,7 +296,7 @@ PRIVATE_PARTS = {
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
 }
 #: Public, though their names say otherwise.
-PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe"}
+PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe", "_current_frames"}
 
 
 def private_names_in(path: Path) -> Iterator[tuple[int, str]]:
@@ -357,14 +359,14 @@ def literals_of(path: Path) -> Iterator[tuple[int, str]]:
 
 def test_the_library_speaks_no_word_of_the_wire() -> None:
     """Errors and records name the library's own arguments. A backend speaks the words of its provider, and what sends
-    events those of its destination."""
+    events, or copies, those of its destination."""
     names = words_of_the_wire()
     assert {"If-Match", "Content-MD5", "versionId", "partNumber", "upload-id-marker", "x-amz-acl"} <= names
     pattern = re.compile(rf"x-amz-|aws-chunked|\b(header|query parameter|{'|'.join(map(re.escape, names))})\b")
     found = [
         f"{path.relative_to(ROOT)} line {line}: {text!r}"
         for path in library_files()
-        if layer_of(path) not in {"backends", "raft", "senders"} | UNRESTRICTED
+        if layer_of(path) not in {"backends", "raft", "senders", "remotes"} | UNRESTRICTED
         and path.parent
         != LIBRARY / "access" / "policies"  # IAM's names of condition keys, which policies are written in
         for line, text in literals_of(path)

@@ -23,6 +23,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
 
+from bleepstore.backends.watching import CallWatch
 from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes, UploadToken
 
 CHUNK = 1024 * 1024  # bytes moved at a time
@@ -204,6 +205,9 @@ class Gateway(StorageBackend, Protocol):
 
     url: str
     """Where the blobs are, without credentials."""
+
+    calls: CallWatch
+    """Tells of each call to the provider."""
 
     def check(self) -> None:
         """Raise ServiceUnavailable or AccessDenied if the provider cannot be used as configured."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import json
 import os
@@ -39,6 +38,7 @@ from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlo
 from bleepstore.backends.local_readers import FileSpan, locked_manifest, open_parts
 from bleepstore.errors import BlobBusy, BlobNotFound, StoreReadOnly, refusal_of
 from bleepstore.model import UploadToken
+from bleepstore.posix import fcntl
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
 _MINUTE = re.compile(r"[0-9a-f]{8}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import fcntl
 import io
 import itertools
 import json
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound
+from bleepstore.posix import fcntl
 
 
 class FileSpan(io.RawIOBase):

@@ -36,7 +36,7 @@ from bleepstore.commands import (
     RegisterPart,
     Result,
 )
-from bleepstore.events import Event, WaitingEvent, WaitingEvents
+from bleepstore.events import Event, FailedReplication, WaitingEvent, WaitingEvents
 from bleepstore.lifecycle_due import Aged
 from bleepstore.model import (
     Acl,
@@ -285,6 +285,7 @@ class EventDetails(TypedDict, total=False):
     etag: str | None
     storage_class: str | None
     restored_until_ms: int | None
+    replication: FailedReplication | None
 
 
 class Tables(Protocol):
@@ -371,6 +372,9 @@ class Tables(Protocol):
 
     def put_session_key(self, key: str, sealed_by: str | None, expected: str | None) -> None:
         """The key of the tokens of sessions instead of the one that is stored as `expected`; None: if there is none."""
+
+    def forget_revocations(self, before_ms: int) -> None:
+        """Those of sessions that all began before."""
 
     def revoke_sessions(self, principal: str, until_ms: int) -> None:
         """The time never goes back."""
@@ -493,9 +497,9 @@ class Tables(Protocol):
         in common."""
 
     def add_event(self, event: Event, rules: Sequence[tuple[str, str]], max_waiting: int) -> None:
-        """Keep an event for destinations, each with the id of the rule that names it. A destination for which more than
-        `max_waiting` wait then drops its oldest, and counts them. What watches all events of the process is told of it
-        after the commit, whether it is kept or not."""
+        """Keep an event for destinations, each with the id of the rule that names it. If more than `max_waiting` wait
+        for one, it drops the oldest of the account of which most wait, and counts that. What watches all events of the
+        process is told of it after the commit, whether it is kept or not."""
 
     def forget_events(self, destination: str, through: int) -> None:
         """Those of a destination up to this number."""
@@ -565,6 +569,10 @@ class CatalogPort(Protocol):
     def watch_replications(self, listener: Callable[[], None]) -> None:
         """After each commit of this process that queued a version to be copied, call `listener`, which must return at
         once, and not raise."""
+
+    def time_syncs(self, listener: Callable[[float], object] | None) -> None:
+        """After each transaction of this process, tell `listener` how many seconds it took to make it durable. It must
+        return at once, and not raise."""
 
     def watch_all(self, watches: bool) -> None:
         """From now on record the events of all buckets for the listener, or only of those that have rules."""

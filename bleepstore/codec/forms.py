@@ -45,7 +45,7 @@ from bleepstore.codec.records import (
 )
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
-from bleepstore.events import Event, EventRule, Origin
+from bleepstore.events import Event, EventRule, FailedReplication, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     UNCONDITIONAL,
@@ -561,6 +561,7 @@ EVENT_FORMS: tuple[RecordForm, ...] = (
         origin=_ORIGIN,
         storage_class=OPTIONAL_TEXT,
         restored_until_ms=OPTIONAL_INTEGER,
+        replication=optional(struct(FailedReplication, rule_id=TEXT, destination=TEXT, reason=TEXT)),
     ),
 )
 EVENT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}

@@ -13,6 +13,7 @@ import weakref
 from typing import Any
 
 from bleepstore.errors import StoreError
+from bleepstore.posix import run_in_forks
 from bleepstore.store import Store, open_store
 
 
@@ -48,7 +49,7 @@ def _forget_parents_stores() -> None:
     _named = weakref.WeakValueDictionary()
 
 
-os.register_at_fork(after_in_child=_forget_parents_stores)
+run_in_forks(_forget_parents_stores)
 
 
 def open_folder(path: str) -> OpenFolder:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import weakref
 from pathlib import Path
 from typing import Protocol
+
+from bleepstore.posix import fcntl, run_in_forks
 
 
 class Lease(Protocol):
@@ -81,4 +82,4 @@ def _forget_parents_leases() -> None:
         lease.forget()
 
 
-os.register_at_fork(after_in_child=_forget_parents_leases)
+run_in_forks(_forget_parents_leases)

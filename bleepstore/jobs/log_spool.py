@@ -8,7 +8,6 @@ outlives the process; when a file is left it is synced, and outlives the machine
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import secrets
@@ -18,6 +17,8 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import attrs
+
+from bleepstore.posix import fcntl
 
 log = logging.getLogger("bleepstore.access_logs")
 

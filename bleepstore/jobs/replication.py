@@ -10,7 +10,7 @@ import attrs
 
 from bleepstore.catalog.port import CatalogReader
 from bleepstore.commands import EndReplications, ReplicationOutcome
-from bleepstore.errors import S3Error, StoreClosed
+from bleepstore.errors import S3Error, StoreClosed, StoreError
 from bleepstore.jobs.couriers import Courier, Couriers, pause_after
 from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.lease import Lease
@@ -44,7 +44,7 @@ class ReplicationCourier(Courier):
     """Copies what waits for some destinations, of each key in the order of its versions.
 
     `destinations` gives their names. `copy` copies one version, or raises what may be over later. A key whose task
-    fails waits, and others go on.
+    fails waits, and others go on. `close` releases connections.
     """
 
     def __init__(
@@ -52,10 +52,12 @@ class ReplicationCourier(Courier):
         parts: Parts,
         destinations: Callable[[CatalogReader], Collection[str]],
         copy: Callable[[ReplicationTask], ReplicationOutcome],
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self._parts = parts
         self._destinations = destinations
         self._copy = copy
+        self._close = close
         self._aside: dict[tuple[str, int, str], _Aside] = {}
 
     def carry(self) -> float | None:
@@ -122,12 +124,12 @@ class ReplicationCourier(Courier):
         return outcome
 
     def close(self) -> None:
-        """Nothing is open."""
+        self._close()
 
 
 def reason_of(error: BaseException) -> str:
     """Why a copy failed, as it is kept."""
-    return (str(error) if isinstance(error, S3Error) else f"{type(error).__name__}: {error}")[:_MAX_ERROR]
+    return (str(error) if isinstance(error, S3Error | StoreError) else f"{type(error).__name__}: {error}")[:_MAX_ERROR]
 
 
 def failed(task: ReplicationTask, reason: str) -> ReplicationOutcome:

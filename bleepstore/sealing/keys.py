@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bleepstore.encryption import DEFAULT_KEY, STORE_KEY
 from bleepstore.errors import EncryptionKeyNotFound, StoreError
+from bleepstore.posix import fcntl
 
 _log = logging.getLogger("bleepstore.store")
 

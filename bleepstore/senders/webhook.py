@@ -19,7 +19,7 @@ import http.client
 import ipaddress
 import json
 import os
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -38,6 +38,7 @@ _TIMEOUT_SECONDS = 10.0
 _REQUEST_SECONDS = 30.0
 #: What is read of an answer; a longer one is not waited for.
 _MAX_ANSWER = 4096
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _OPTIONS = {"secret", "secret_file", "secret_env", "ca_file"}
 
 
@@ -155,9 +156,9 @@ def _secret_of(options: Mapping[str, str]) -> bytes | None:
 
 def _has_ended(connected: socket.socket) -> bool:
     """Whether the receiver closed a connection that was kept: it has nothing to say before it is asked."""
-    poll = select.poll()
-    poll.register(connected, select.POLLIN)
-    return bool(poll.poll(0))
+    with _Selector() as selector:
+        selector.register(connected, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _cut_off(connected: socket.socket) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from bleepstore.clock import Stamps, now_ms
 from bleepstore.commands import RecountUsage
 from bleepstore.errors import BlobNotFound, CatalogDamaged, StoreError
 from bleepstore.model import Bucket
+from bleepstore.posix import check_posix, fcntl
 from bleepstore.quotas import CountedQuota, QuotaScope, Usage
 
 _END_OF_TIME = 1 << 62
@@ -55,6 +55,7 @@ def fsck(
     Raises StoreError if there is no store or it is in use.
     """
     root = Path(path).absolute()
+    check_posix(f"A store in the folder {root}")
     if not (root / "blobs").is_dir():
         raise StoreError(f"there is no store in {root}")
     lock = os.open(root / "store.lock", (os.O_RDWR | os.O_CREAT if repair else os.O_RDONLY) | os.O_CLOEXEC, 0o600)

@@ -110,10 +110,16 @@ class StoredConfigurations:
             rules = rules_of(checked, senders)
         copied: tuple[ReplicationRule, ...] = ()
         if kind is _K.REPLICATION:
-            copied = replication_rules(checked, self._replicating_actor(found, checked["Role"], caller), ())
+            actor = self._replicating_actor(found, checked["Role"], caller)
+            copied = replication_rules(checked, actor, self._remotes_for(found))
         is_removed = not checked and kind in _REMOVED_BY_EMPTY
         self._submit(found, kind, checked.get("Id", ""), None if is_removed else dump(checked), rules, copied)
         return checked
+
+    def _remotes_for(self, bucket: Bucket) -> frozenset[str]:
+        """The destinations elsewhere that a bucket may be copied to. To it there are no others."""
+        remotes = self._engine.settings.remotes.items()
+        return frozenset(name for name, one in remotes if one.serves(bucket.owner.id, self._engine.owner.id))
 
     def _replicating_actor(self, bucket: Bucket, role_arn: str, caller: Caller | None) -> str:
         """Who copies what a replication says: its role, if the store has that, or else who stores it. Raises

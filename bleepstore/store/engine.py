@@ -22,7 +22,7 @@ from bleepstore.backends.base import BlobId, BlobSpec, Gateway, KeyedBackend, ne
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
-from bleepstore.catalog.port import CatalogPort, CatalogReader
+from bleepstore.catalog.port import CatalogReader
 from bleepstore.clock import TickingStamps
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
@@ -79,7 +79,6 @@ class Engine:
     def __init__(
         self,
         parts: Parts,
-        catalog: CatalogPort,
         settings: Settings,
         *,
         close: Callable[[], None],
@@ -88,7 +87,7 @@ class Engine:
         lease: Lease | None = None,
         open_keys: Callable[[], KeyService] | None = None,
     ) -> None:
-        self.catalog = catalog
+        self.catalog = catalog = parts.catalog
         self.read_only = catalog.read_only
         self.settings = settings
         self.committer = parts.committer

@@ -56,6 +56,7 @@ from bleepstore.store.settings import (
     Settings,
     check_location,
 )
+from bleepstore.store.stored_objects import StoredObjects
 from bleepstore.store.tags import Tags
 from bleepstore.store.uploads import Uploads
 from bleepstore.store.versions import Versions
@@ -81,25 +82,26 @@ class Store:
         self.roles = Roles(engine, self.sessions)
         self.buckets = Buckets(engine)
         self.objects = Objects(engine)
+        self.stored = StoredObjects(engine)
         self.uploads = Uploads(engine)
         self.versions = Versions(engine)
-        self.copies = Copies(engine, self.objects, self.uploads)
-        self.access = AccessRules(engine, self.objects, self.uploads)
+        self.copies = Copies(engine, self.objects, self.stored, self.uploads)
+        self.access = AccessRules(engine, self.stored, self.uploads)
         self.policies = Policies(engine)
-        self.tags = Tags(engine, self.objects)
+        self.tags = Tags(engine, self.stored)
         self.lifecycles = Lifecycles(engine)
-        self.locks = ObjectLocks(engine, self.objects)
+        self.locks = ObjectLocks(engine, self.stored)
         self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
         self.configurations = StoredConfigurations(engine)
         self.access_logs = AccessLogs(engine, self.objects)
         self.inventories = Inventories(engine, self.objects)
-        self.replications = Replications(engine, self.objects)
+        self.replications = Replications(engine, self.stored)
         self.ownership = OwnershipControls(engine)
         self.quotas = Quotas(engine)
         self.rates = Rates(engine, self.accounts)
-        self.archived = ArchivedObjects(engine, self.objects)
-        self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
+        self.archived = ArchivedObjects(engine, self.stored)
+        self.listings = Listings(self.buckets, self.objects, self.stored, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts, self.sessions)
         self.archives = Archives(self.forks)
         self.scrubs = Scrubs(engine)
@@ -119,9 +121,9 @@ class Store:
     iter_buckets = method_of("listings", Listings.iter_buckets)
 
     put_object = method_of("objects", Objects.put_object)
-    get_object = method_of("objects", Objects.get_object)
-    head_object = method_of("objects", Objects.head_object)
-    list_object_parts = method_of("objects", Objects.list_object_parts)
+    get_object = method_of("stored", StoredObjects.get_object)
+    head_object = method_of("stored", StoredObjects.head_object)
+    list_object_parts = method_of("stored", StoredObjects.list_object_parts)
     iter_object_parts = method_of("listings", Listings.iter_object_parts)
     delete_object = method_of("objects", Objects.delete_object)
     delete_objects = method_of("objects", Objects.delete_objects)
@@ -226,6 +228,7 @@ class Store:
     backup = method_of("archives", Archives.backup)
     scrub = method_of("scrubs", Scrubs.scrub)
     scrub_every = method_of("scrubs", Scrubs.scrub_every)
+    scrub_when_asked = method_of("scrubs", Scrubs.scrub_when_asked)
     adoptable_buckets = method_of("adoption", Adoption.adoptable_buckets)
     adopt = method_of("adoption", Adoption.adopt)
     adopt_all = method_of("adoption", Adoption.adopt_all)
@@ -352,6 +355,9 @@ def open_store(
     `event_destinations` are the queues, topics and functions that notifications of buckets may name: by the name in an
     ARN, the URL to which events are sent, or a function that opens a `bleepstore.senders.Sender`.
 
+    `replication_destinations` are buckets at other endpoints of S3 that the replication of buckets may name as its
+    destination: by that name, the URL of the bucket there (see `bleepstore.remotes`).
+
     `random_seed` is for tests alone, and for a store in memory: whatever the program does in one thread has the same
     ids, ETags and times in each run. Ids of uploads can then be predicted; secrets of keys and sessions still cannot.
     Without a `clock` the time is a fixed one, which goes on by a millisecond with each change.
@@ -383,6 +389,7 @@ def open_store(
         encryption_keys=encryption_keys,
         random_seed=random_seed,
         event_destinations=provider.get("event_destinations", {}),
+        replication_destinations=provider.get("replication_destinations", {}),
     )
     check_location(path, "path", urls=True)
     at_provider = ProviderSettings.of(provider)
@@ -439,6 +446,20 @@ def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
     engine = open_catalog(Path(path))
     try:
         yield Rates(engine, Accounts(engine))
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_replications(path: str | os.PathLike[str]) -> Iterator[Replications]:
+    """The replication of the store whose catalog is in `path`, wherever its bytes are; what is queued is copied by a
+    process that has the whole store open.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Replications(engine, None)
     finally:
         engine.close()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from bleepstore.backends.local import make_folder
 from bleepstore.errors import StoreError
+from bleepstore.posix import check_posix, fcntl
 
 _FILE = "store.lock"
 #: No store can be in such a folder, whatever becomes of the disk.
@@ -26,6 +26,7 @@ class FolderLock:
     @classmethod
     def open(cls, root: Path) -> FolderLock:
         """The lock of a folder, which is made if need be. Raises StoreError, OSError."""
+        check_posix(f"A store in the folder {root}")
         if root.exists() and not root.is_dir():
             raise StoreError(f"{root} is not a directory: a store needs one of its own")
         try:
@@ -45,7 +46,8 @@ class FolderLock:
 
     @classmethod
     def open_read_only(cls, root: Path) -> FolderLock:
-        """The lock of a store that is there already; nothing is changed."""
+        """The lock of a store that is there already; nothing is changed. Raises StoreError, OSError."""
+        check_posix(f"A store in the folder {root}")
         return cls(os.open(root / _FILE, os.O_RDONLY | os.O_CLOEXEC))
 
     def acquire(self) -> bool:

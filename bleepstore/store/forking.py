@@ -81,8 +81,10 @@ class Forks:
         """The engine of a fork, in memory or in the new folder `path`."""
         source = self._catalog_to_copy()
         engine = self._engine
-        # What waits in the outbox is this store's to send.
-        settings = attrs.evolve(engine.settings, clock=clock or engine.wall_clock, event_destinations={})
+        # What waits to go elsewhere is this store's to send.
+        settings = attrs.evolve(
+            engine.settings, clock=clock or engine.wall_clock, event_destinations={}, replication_destinations={}
+        )
         backend = engine.backend
         if path is None:
             if isinstance(backend, LocalBackend):

@@ -26,6 +26,7 @@ from bleepstore.model import (
     Upload,
 )
 from bleepstore.object_lock import Retention
+from bleepstore.remotes import without_mark
 from bleepstore.tags import check_object_tags
 
 
@@ -186,7 +187,7 @@ def copied_attributes(
     return attrs.evolve(
         made,
         system=attrs.evolve(source.system, website_redirect_location=redirect),
-        metadata=source.metadata,
+        metadata=without_mark(source.metadata),
     )
 
 

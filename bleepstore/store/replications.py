@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 import attrs
 
@@ -16,11 +17,12 @@ from bleepstore.jobs.replication import ReplicationCourier, ReplicationJob
 from bleepstore.jobs.waking import REPLICATION, Waker
 from bleepstore.replication import ReplicationTask
 from bleepstore.store.engine import Engine
-from bleepstore.store.objects import Objects
+from bleepstore.store.remote_copies import RemoteCopies
 from bleepstore.store.replicating import Replicator
+from bleepstore.store.stored_objects import StoredObjects
 
-#: The courier to all buckets of the store.
-_OWN = "buckets"
+#: The courier to all buckets of the store, none of which has this name.
+_OWN = "own buckets"
 _PAGE = 1000
 
 
@@ -37,17 +39,24 @@ class ReplicationDestinationStatus:
 
 
 class Replications:
-    """The replication of a store's buckets. For `caller` see `Buckets`."""
+    """The replication of a store's buckets. For `caller` see `Buckets`. Without `stored` this process copies none."""
 
-    def __init__(self, engine: Engine, objects: Objects) -> None:
+    def __init__(self, engine: Engine, stored: StoredObjects | None) -> None:
         self._engine = engine
         self._couriers: Couriers | None = None
-        self._replicator = Replicator(engine, objects)
-        if engine.read_only or not engine.object_engine.keeps_versions:
-            return
+        if stored is not None and not engine.read_only and engine.object_engine.keeps_versions:
+            self._add_couriers(engine, stored)
+
+    def _add_couriers(self, engine: Engine, stored: StoredObjects) -> None:
+        self._remotes = RemoteCopies(engine, stored, engine.settings.remotes)
+        self._replicator = Replicator(engine, stored, self._remotes.copy)
+        copy = _weakly(self._replicator)
         couriers: dict[str, Courier] = {
-            _OWN: ReplicationCourier(engine.parts, _all_destinations, _weakly(self._replicator))
+            _OWN: ReplicationCourier(engine.parts, _own_destinations(engine.settings.remotes), copy)
         }
+        for name in engine.settings.remotes:
+            close = partial(_close_remote, weakref.ref(self._remotes), name)
+            couriers[name] = ReplicationCourier(engine.parts, _only(name), copy, close)
         self._couriers = made = Couriers("replication", couriers, Waker(engine.folder, REPLICATION))
         engine.closers.append(made.stop)
         engine.jobs.add(ReplicationJob(made, engine.parts, engine.lease))
@@ -87,6 +96,10 @@ class Replications:
             stamp = self._engine.stamp()
             command = QueueReplications(**stamp, bucket=bucket, bucket_id=found.id, versions=tuple(page))
             self._engine.submit(command)
+        if self._couriers is None:
+            waker = Waker(self._engine.folder, REPLICATION)
+            waker.notify()
+            waker.close()
         return count
 
     def _pages(self, bucket: str, prefix: str) -> Iterator[list[tuple[str, str]]]:
@@ -114,8 +127,18 @@ def _oldest_first(versions: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return sorted(versions, key=lambda one: one[0])
 
 
-def _all_destinations(reader: CatalogReader) -> Collection[str]:
-    return reader.replication_destinations()
+def _own_destinations(remote: Collection[str]) -> Callable[[CatalogReader], Collection[str]]:
+    return lambda reader: [name for name in reader.replication_destinations() if name not in remote]
+
+
+def _only(name: str) -> Callable[[CatalogReader], Collection[str]]:
+    return lambda _reader: [name]
+
+
+def _close_remote(remotes: weakref.ref[RemoteCopies], name: str) -> None:
+    found = remotes()
+    if found is not None:
+        found.close(name)
 
 
 def _weakly(replicator: Replicator) -> Callable[[ReplicationTask], ReplicationOutcome]:

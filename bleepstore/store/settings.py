@@ -16,7 +16,9 @@ from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url
 from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.model import BucketSetting, Owner
+from bleepstore.names import check_bucket_name
 from bleepstore.ownership import BLOCK_ALL, ObjectOwnership, PublicAccessBlock
+from bleepstore.remotes import Remote, open_remote
 from bleepstore.senders import OpenSender, open_sender
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Settings:
     encryption_keys: KeyService | str | os.PathLike[str] | None = None
     random_seed: int | None = None
     event_destinations: Mapping[str, str | OpenSender] = attrs.field(factory=dict, repr=False)  # URLs have secrets
+    replication_destinations: Mapping[str, str | Remote] = attrs.field(factory=dict, repr=False)
 
     def __attrs_post_init__(self) -> None:
         _check_kind("owner", self.owner, Owner, "an Owner")
@@ -83,6 +86,18 @@ class Settings:
                 raise StoreError(f"event_destinations: {name!r} is no name of a queue: letters, numbers, _ . -")
             if isinstance(destination, str):
                 open_sender(destination).close()
+        for name, remote in self.replication_destinations.items():
+            check_bucket_name(name)
+            if isinstance(remote, str):
+                open_remote(remote)
+
+    @property
+    def remotes(self) -> Mapping[str, Remote]:
+        """The buckets elsewhere that versions may be copied to."""
+        return {
+            name: open_remote(one) if isinstance(one, str) else one
+            for name, one in self.replication_destinations.items()
+        }
 
     @property
     def senders(self) -> Mapping[str, OpenSender]:
@@ -115,6 +130,7 @@ class Settings:
             encryption_keys=self.encryption_keys,
             random_seed=self.random_seed,
             event_destinations=self.event_destinations,
+            replication_destinations=self.replication_destinations,
         )  # attrs.evolve takes ten times as long
 
 
@@ -126,9 +142,10 @@ class AccessOptions(TypedDict, total=False):
 
 
 class EventOptions(TypedDict, total=False):
-    """The options of `open` that say where events go."""
+    """The options of `open` that say where events and copies go."""
 
     event_destinations: Mapping[str, str | OpenSender]
+    replication_destinations: Mapping[str, str | Remote]
 
 
 class SeedOptions(TypedDict, total=False):

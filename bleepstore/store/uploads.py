@@ -69,6 +69,7 @@ from bleepstore.store.options import (
     with_default_lock,
 )
 from bleepstore.store.owning import owned
+from bleepstore.store.replica_marks import as_replica
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
@@ -145,6 +146,8 @@ class Uploads:
             self._engine.check_attributes(found, key, attributes, caller)
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
+        if attributes.metadata:
+            attributes = as_replica(attributes, found, key, caller)
         owner, attributes = owned(found, caller, attributes, acl)
         attributes, _seal = sealed_attributes(self._engine, attributes, options, found, key)
         stamp = self._engine.stamp()

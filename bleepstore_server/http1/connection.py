@@ -131,6 +131,11 @@ class Connection:
         """Whether it waits for the first byte of a request."""
         return not self.buffer and self.on_ready == self._read_head
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way."""
+        return self.on_ready in (self._ignore, self._wake, self._gather)
+
     # -- phases, in the loop's thread
 
     def begin(self) -> None:

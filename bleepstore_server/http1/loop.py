@@ -65,7 +65,9 @@ class Loop:
         tls: ssl.SSLContext | None,
         begin_request: Callable[[Connection, Head, RequestBody], None],
         refuse: Callable[[Connection, Refusal], None],
+        others: Sequence[Any] = (),
     ) -> None:
+        """`others` are listeners of other workers: who waits there although they are served is taken in, too."""
         self.settings = settings
         self.begin_request = begin_request
         self.refuse = refuse
@@ -83,6 +85,8 @@ class Loop:
         self.is_ending = False
         #: Whether the loop has ended, as it should or by a fault of ours.
         self.has_ended = False
+        #: Connections for which there was no space.
+        self.turned_away = 0
         self._pool = pool
         #: The thread that leads, while it offers the lead, and how often it did.
         self._offers: dict[PoolThread, bool] = {}
@@ -95,6 +99,7 @@ class Loop:
         self._untold = 0
         self._warned = -math.inf
         self._listeners = listeners
+        self._others = others
         self._tls = tls
         self._poller = selectors.DefaultSelector()
         self._posted: deque[Callable[[], object]] = deque()
@@ -226,6 +231,9 @@ class Loop:
         for connection in late:
             connection.expire()
         self._accept_if(not self.is_ending)
+        if self._accepts:
+            for listener in self._others:
+                self._accept(listener)
         self.on_tick()
 
     # -- connections
@@ -291,6 +299,7 @@ class Loop:
 
     def _turn_away(self, sock: socket.socket) -> None:
         """Say that there is no space for another connection. To speak TLS for that would cost more than it is worth."""
+        self.turned_away += 1
         body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
         with contextlib.suppress(OSError):
             if self._tls is None:
@@ -310,7 +319,7 @@ class Loop:
         self._accept_if(False)
         self.is_ending = True
         self.idle_seconds = _LAST_SECONDS
-        for listener in self._listeners:
+        for listener in (*self._listeners, *self._others):
             listener.close()
         last = time.monotonic() + _LAST_SECONDS
         for connection in self.connections:

@@ -113,6 +113,15 @@ class Pool:
         self._looked_at = (0, 0.0)
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return len(self._new)
+
+    @property
+    def thread_count(self) -> int:
+        return self._count
+
     def start(self, call: Callable[[], object]) -> None:
         """Run `call` as a task in one of the threads."""
         with self.lock:

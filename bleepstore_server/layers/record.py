@@ -132,7 +132,8 @@ def _finish(
             for recorder in recorders:
                 recorder(record)
     except Exception:  # noqa: BLE001  # the answer is on its way, whatever a program's own function does
-        _log.exception("the record of request %s could not be taken", exchange.request_id)
+        of = {"request_id": exchange.request_id}
+        _log.exception("the record of request %s could not be taken", exchange.request_id, extra=of)
 
 
 def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: str | None) -> Record:

@@ -32,6 +32,11 @@ REASONS = {
 }  # fmt: skip
 
 
+def _of(exchange: Exchange) -> dict[str, str]:
+    """What a log of a request has beside its message."""
+    return {"request_id": exchange.request_id}
+
+
 def _refused(exchange: Exchange, error: Exception) -> RequestError:
     """The failure in S3's words."""
     if isinstance(error, RequestError):
@@ -41,13 +46,13 @@ def _refused(exchange: Exchange, error: Exception) -> RequestError:
     if isinstance(error, S3Error):
         refused = translate(error, exchange.environ["REQUEST_METHOD"])
         if refused.status >= 500 and error.__cause__ is not None:
-            _log.error("request %s failed: %s", exchange.request_id, error, exc_info=error)
+            _log.error("request %s failed: %s", exchange.request_id, error, exc_info=error, extra=_of(exchange))
         return refused
     if isinstance(error, ObjectDamaged):
         # The library has logged it.
         return RequestError("InternalError", "The stored bytes are damaged. Restore the object from a backup.")
     level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
-    _log.log(level, "request %s failed", exchange.request_id, exc_info=error)
+    _log.log(level, "request %s failed", exchange.request_id, exc_info=error, extra=_of(exchange))
     return RequestError("InternalError")
 
 

@@ -113,11 +113,11 @@ class StoreCollector(Collector):
     def _of_jobs(self) -> Iterator[Metric]:
         now_ms = self._store.wall_time_ms()
         last = GaugeMetricFamily(
-            "bleepstore_job_last_run_timestamp_seconds", "When this process last ran a job.", labels=["job"]
+            "bleepstore_job_last_run_timestamp_seconds", "When this process last ran a job.", labels=["name"]
         )
-        lag = GaugeMetricFamily("bleepstore_job_lag_seconds", "How long a job has been due.", labels=["job"])
-        left = GaugeMetricFamily("bleepstore_job_left", "What a job knows and could not do yet.", labels=["job"])
-        failed = GaugeMetricFamily("bleepstore_job_failed", "1: the last run of a job failed.", labels=["job"])
+        lag = GaugeMetricFamily("bleepstore_job_lag_seconds", "How long a job has been due.", labels=["name"])
+        left = GaugeMetricFamily("bleepstore_job_left", "What a job knows and could not do yet.", labels=["name"])
+        failed = GaugeMetricFamily("bleepstore_job_failed", "1: the last run of a job failed.", labels=["name"])
         for job in self._store.jobs.status():
             if job.last_run_ms is None:
                 continue  # another process's

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 
@@ -13,10 +13,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 import bleepstore
+from bleepstore.backends.base import Gateway
+from bleepstore.committer import DirectCommitter
 from bleepstore.store import Store
 from bleepstore_server.metrics import counting
 from bleepstore_server.metrics.collecting import StoreCollector
-from bleepstore_server.metrics.counting import RequestCounts
+from bleepstore_server.metrics.counting import CallCounts, CommitCounts, RequestCounts, WorkerCounts
 from bleepstore_server.metrics.page import FoundRow, Page, Slot
 
 _SECOND = 1e9
@@ -32,6 +34,8 @@ class Metrics:
         self._page = page or Page()
         self._slot = slot = self._page.claim()
         self.requests = RequestCounts(slot)
+        self.worker = WorkerCounts(slot)
+        _watch(store, slot)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(PageCollector(self._page, slot))
         self._registry.register(ProcessesCollector(self._page, slot))
@@ -47,6 +51,18 @@ class Metrics:
         """(document, its content type), by the Accept header of who asks."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
+
+
+def _watch(store: Store, slot: Slot) -> None:
+    """Count the commits of a store, and its calls to a provider."""
+    engine = store.engine
+    commits = CommitCounts(slot)
+    if isinstance(engine.committer, DirectCommitter):
+        engine.committer.on_commit = commits.committed
+    engine.catalog.time_syncs(commits.synced)
+    if isinstance(engine.backend, Gateway):
+        provider = engine.backend.url.partition(":")[0]
+        engine.backend.calls.listener = CallCounts(slot, provider).count
 
 
 class PageCollector(Collector):
@@ -68,7 +84,16 @@ class PageCollector(Collector):
         for labels, (count,) in _summed((row.labels, row.cells) for row in rows[counting.REFUSALS]).items():
             refusals.add_metric(labels, count)
         yield refusals
+        calls = CounterMetricFamily(
+            "bleepstore_gateway_calls", "Attempts of calls to a provider.", labels=["provider", "outcome"]
+        )
+        for labels, (count,) in _summed((row.labels, row.cells) for row in rows[counting.GATEWAY_CALLS]).items():
+            calls.add_metric(labels, count)
+        yield calls
+        yield from _of_histograms(rows)
+        yield from _of_workers(rows)
         for name, text, row_name in (
+            ("connections_turned_away", "Connections beyond the limit.", counting.TURNED_AWAY),
             ("audit_failures", "Writes to the audit log that failed.", counting.AUDIT_FAILURES),
             ("audit_lines_lost", "Lines of the audit log that were lost.", counting.AUDIT_LOST),
         ):
@@ -105,6 +130,35 @@ def _of_requests(rows: Sequence[FoundRow]) -> Iterator[Metric]:
     received, sent = (sum(cells[at] for cells in by_path.values()) for at in (counting.IN, counting.OUT))
     yield CounterMetricFamily("bleepstore_bytes_received", "Bytes of bodies that were received.", received)
     yield CounterMetricFamily("bleepstore_bytes_sent", "Bytes of bodies that were sent.", sent)
+
+
+def _of_histograms(rows: Mapping[str, Sequence[FoundRow]]) -> Iterator[Metric]:
+    times, sizes = counting.DURATIONS, counting.BATCH_SIZES
+    for name, text, row_name, bounds, unit in (
+        ("commit_duration_seconds", "Until a batch of changes was durable.", counting.COMMITS, times, _SECOND),
+        ("commit_batch_size", "Changes in a batch.", counting.BATCHES, sizes, 1),
+        ("fsync_duration_seconds", "Of these, for the disk alone.", counting.SYNCS, times, _SECOND),
+        ("queue_wait_seconds", "How long requests waited for a thread.", counting.QUEUED, times, _SECOND),
+    ):
+        family = _histogram(name, text, [])
+        for labels, (total, *counts) in _summed(((), row.cells) for row in rows.get(row_name, ())).items():
+            _add(family, labels, bounds, counts, total, unit)
+        yield family
+
+
+def _of_workers(rows: Mapping[str, Sequence[FoundRow]]) -> Iterator[Metric]:
+    """What is now, of the processes that run."""
+    alive = [row.cells for row in rows.get(counting.WORKER, ()) if row.is_alive]
+    yield GaugeMetricFamily("bleepstore_workers", "Processes that serve.", len(alive))
+    for at, (name, text) in enumerate(
+        (
+            ("connections", "Open connections."),
+            ("requests_in_flight", "Requests under way."),
+            ("requests_queued", "Requests that wait for a thread."),
+            ("threads", "Threads that requests run in."),
+        )
+    ):
+        yield GaugeMetricFamily(f"bleepstore_{name}", text, sum(cells[at] for cells in alive))
 
 
 Labels = tuple[str, ...]

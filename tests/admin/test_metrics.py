@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.admin.test_listener import admin_url, ask
+from tests.admin.test_listener import admin_url, ask, raw
 from tests.serving.conftest import Served, serve, start
 
 __all__ = ["serve"]
@@ -102,9 +103,29 @@ def test_counters_add_up_over_the_workers(served: Served) -> None:
     assert grown("bleepstore_objects_total") == 12
     assert grown("bleepstore_buckets_total") == 1
     assert grown("bleepstore_stored_bytes") == 12_000
+    assert grown("bleepstore_commit_batch_size_sum") >= 13
+    assert 0 < grown("bleepstore_fsync_duration_seconds_sum") <= grown("bleepstore_commit_duration_seconds_sum")
+    assert value(after, "bleepstore_workers") == 2
+    assert value(after, "bleepstore_catalog_wal_bytes") > 0
     assert value(after, "process_open_fds") > 0
     assert value(after, "process_cpu_seconds_total") > 0
     assert value(after, "bleepstore_disk_free_bytes") > 0
+
+
+def test_what_is_under_way_is_shown(served: Served) -> None:
+    url = admin_url(served)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(b"PUT /photos/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+        # Nobody signed, so it is refused, and what is left of its body is waited for.
+        scrape_until(url, 1, "bleepstore_requests_in_flight")
+        assert value(scrape(url), "bleepstore_connections") >= 1
+
+
+def test_what_is_refused_before_it_is_a_request_is_counted(served: Served) -> None:
+    url = admin_url(served)
+    before = value(scrape(url), "bleepstore_s3_errors_total", code="BadRequest")
+    raw(served.url, b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n")
+    scrape_until(url, before + 1, "bleepstore_s3_errors_total", code="BadRequest")
 
 
 def workers_of(served: Served) -> list[int]:

@@ -24,8 +24,6 @@ FarEnds = Callable[[str], Callable[[], tuple[str, str]]]
     ("kind", "layout", "rounds"),
     [
         ("aws", "keys", 1),
-        ("azure", "keys", 1),
-        ("gcs", "keys", 1),
         pytest.param("aws", "keys", 3, marks=pytest.mark.slow),
         pytest.param("aws", "blobs", 3, marks=pytest.mark.slow),
         pytest.param("azure", "keys", 3, marks=pytest.mark.slow),

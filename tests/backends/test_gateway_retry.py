@@ -14,6 +14,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from bleepstore.backends.gateway.retry import Retry, Transient, slow_down, unavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway
+from bleepstore.backends.watching import CallOutcome
 from bleepstore.errors import ServiceUnavailable, SlowDown
 from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY
 from tests.backends.providers import AWS_ENVIRONMENT
@@ -55,6 +56,24 @@ def test_attempts_that_hang_end_with_the_deadline(clock: Clock, retry: Retry) ->
     with pytest.raises(ServiceUnavailable, match="no answer"):
         retry.run(hanging(clock, retry))
     assert 29.9 < clock.now < 30.1
+
+
+def test_somebody_may_be_told_of_each_attempt(clock: Clock, retry: Retry) -> None:
+    told: list[CallOutcome] = []
+    retry.watch.listener = told.append
+    answers: list[Exception | None] = [TimeoutError("busy"), None]
+
+    def call() -> None:
+        if (error := answers.pop(0)) is not None:
+            raise error
+
+    retry.run(call)
+    assert told == [CallOutcome.REPEATED, CallOutcome.SUCCESS]
+    told.clear()
+    with pytest.raises(ServiceUnavailable):
+        retry.run(hanging(clock, retry))
+    assert told[-1] is CallOutcome.FAILED
+    assert set(told[:-1]) == {CallOutcome.REPEATED}
 
 
 def test_a_call_within_a_call_ends_with_the_outer_one(clock: Clock, retry: Retry) -> None:

@@ -141,6 +141,18 @@ def _install_js() -> None:
     subprocess.run(command, cwd=CACHE / "js", check=True)
 
 
+def find_axe() -> Path | None:
+    """The script that finds what people cannot use in a page."""
+    path = CACHE / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+    return path if path.exists() else None
+
+
+def _install_axe() -> None:
+    (CACHE / "axe").mkdir(parents=True, exist_ok=True)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "axe-core@4"]
+    subprocess.run(command, cwd=CACHE / "axe", check=True)
+
+
 def find_azurite() -> Path | None:
     """The script of Microsoft's emulator of Azure Blob Storage."""
     path = CACHE / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
@@ -213,6 +225,7 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "barman": _from_debian("barman-cloud-wal-archive", "barman-cli-cloud"),
     "s3fs": (find_s3fs, _install_s3fs),
     "js": (find_js, _install_js),
+    "axe": (find_axe, _install_axe),
     "azurite": (find_azurite, _install_azurite),
     "fake-gcs-server": (functools.partial(_in_go, "fake-gcs-server"), _install_fake_gcs),
     "minio-go": (find_minio_go, _install_minio_go),
@@ -220,6 +233,7 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "tofu": (functools.partial(_in_go, "tofu"), _install_tofu),
     "compose-check": (functools.partial(_in_go, "compose-check"), _install_compose_check),
     "kubernetes-validate": _tools("kubernetes", "kubernetes-validate", ["kubernetes-validate>=1.37"]),
+    "prometheus": _unpacked("prometheus", "usr/bin/prometheus", ["prometheus"]),
     "systemd": _from_debian("systemd-analyze", "systemd"),
     "nginx": _unpacked("nginx", "usr/sbin/nginx", ["nginx"]),
     "haproxy": _unpacked("haproxy", "usr/sbin/haproxy", _HAPROXY),

@@ -286,3 +286,30 @@ def test_an_event_that_never_happens_can_be_asked_for(client: S3Client) -> None:
     found = client.get_bucket_notification_configuration(Bucket="photos")
     assert sorted(found["TopicConfigurations"][0]["Events"]) == events
     assert found["EventBridgeConfiguration"] == {}
+
+
+def test_a_version_that_could_not_be_copied(
+    client: S3Client, store: Store, seen: Seen, destination: Destination
+) -> None:
+    configure(client, versioned=True)
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:all"
+    function: Any = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*", "s3:Replication:*"]}
+    client.put_bucket_notification_configuration(
+        Bucket="photos", NotificationConfiguration={"LambdaFunctionConfigurations": [function]}
+    )
+    client.create_bucket(Bucket="copies")
+    client.put_bucket_versioning(Bucket="copies", VersioningConfiguration={"Status": "Enabled"})
+    rule: Any = {"ID": "r", "Prefix": "", "Status": "Enabled", "Destination": {"Bucket": "arn:aws:s3:::copies"}}
+    role = "arn:aws:iam::111122223333:role/replicates"
+    client.put_bucket_replication(Bucket="photos", ReplicationConfiguration={"Role": role, "Rules": [rule]})
+    client.delete_bucket(Bucket="copies")
+    put = client.put_object(Bucket="photos", Key="a", Body=b"123")
+    store.jobs.run("replication")
+    store.jobs.run("events")
+    record = destination.records[-1]
+    assert (record["eventName"], record["eventVersion"]) == ("Replication:OperationFailedReplication", "2.2")
+    assert record["s3"]["object"]["versionId"] == put["VersionId"]
+    failed = record["replicationEventData"]
+    assert (failed["replicationRuleId"], failed["destinationBucket"]) == ("r", "arn:aws:s3:::copies")
+    assert failed["failureReason"].startswith("NoSuchBucket: ")
+    assert seen() == [("ObjectCreated:Put", "a"), ("Replication:OperationFailedReplication", "a")]

@@ -15,7 +15,7 @@ from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.errors import S3Error
-from bleepstore.events import Event, EventRule, Origin
+from bleepstore.events import Event, EventRule, FailedReplication, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     NO_ATTRIBUTES,
@@ -523,6 +523,7 @@ EVENTS = (
         origin=ORIGIN,
         storage_class="GLACIER",
         restored_until_ms=TIME + 1,
+        replication=FailedReplication(rule_id="r", destination="copies", reason="AccessDenied: no"),
     ),
     Event(name="ObjectRemoved:Delete", time_ms=0, bucket="photos", owner_id="a", location="", key="k", sequencer=1),
 )

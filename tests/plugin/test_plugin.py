@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -14,19 +15,27 @@ pytest_plugins = ["pytester"]
 HEAVY = ("boto3", "botocore", "werkzeug", "apsw", "cattrs", "urllib3", "gunicorn", "bleepstore.store")
 
 
+@pytest.fixture(scope="module")
+def imported() -> None:
+    """Modules that were not imported before a run are forgotten after it, and the next one would import them anew."""
+    for name in ("boto3", "fsspec", "requests", "werkzeug.serving", "bleepstore_server.app"):
+        importlib.import_module(name)
+
+
 @pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Runs pytest in a process of its own on the text of a test module."""
+def run(imported: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Runs pytest on the text of a test module."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
 
-    def run_one(source: str, *options: str, conftest: str = "") -> pytest.RunResult:
+    def run_one(source: str, *options: str, conftest: str = "", in_process: bool = True) -> pytest.RunResult:
         pytester.makepyfile(source)
         if conftest:
             pytester.makeconftest(conftest)
         # The plugins of others that are installed here take most of the time of such a run.
         without = [option for name in ("cacheprovider", "zarr", "hypothesispytest") for option in ("-p", f"no:{name}")]
-        return pytester.runpytest_subprocess("-W", "error", *without, *options, timeout=100)
+        run_pytest = pytester.runpytest_inprocess if in_process else pytester.runpytest_subprocess
+        return run_pytest("-W", "error", *without, *options)
 
     return run_one
 
@@ -365,11 +374,15 @@ def test_a_wrong_setting_is_explained_before_anything_runs(run, pytester: pytest
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("fixture", ["s3_client", "s3_server", "s3_in_process"])
-def test_a_fixture_names_the_extras_that_it_needs(run, fixture: str) -> None:  # type: ignore[no-untyped-def]
-    result = run(f"def test_one({fixture}): pass", conftest="import sys\nsys.modules['werkzeug'] = None\n")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines("*needs the package werkzeug: pip install 'bleepstore[[]server*")
+def test_a_fixture_names_the_extras_that_it_needs(run) -> None:  # type: ignore[no-untyped-def]
+    fixtures = ("s3_client", "s3_server", "s3_in_process")
+    source = "\n".join(f"def test_{fixture}({fixture}): pass" for fixture in fixtures)
+    result = run(source, conftest="import sys\nsys.modules['werkzeug'] = None\n", in_process=False)
+    result.assert_outcomes(errors=3)
+    for fixture in fixtures:
+        result.stdout.fnmatch_lines(
+            [f"*test_{fixture}*", "*needs the package werkzeug: pip install 'bleepstore[[]server*"]
+        )
 
 
 def test_the_list_of_fixtures_reads_well(run) -> None:  # type: ignore[no-untyped-def]

@@ -38,6 +38,7 @@ class Served:
     data: Path
     banner: str
     certificate: Path | None
+    clients: list[S3Client] = attrs.field(factory=list)
 
     @property
     def port(self) -> int:
@@ -53,10 +54,12 @@ class Served:
             verify=str(self.certificate) if self.certificate else None,
             config=Config(**{"retries": {"max_attempts": 1}, **config}),
         )
+        self.clients.append(client)
         return client
 
     def stop(self) -> int:
-        """End it by SIGTERM; returns its status."""
+        """End it by SIGTERM; returns its status. It would wait for a while for clients that keep a connection."""
+        self._close_clients()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=40)
@@ -66,6 +69,11 @@ class Served:
         """End it and its workers by SIGKILL, at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate(timeout=40)
+        self._close_clients()
+
+    def _close_clients(self) -> None:
+        while self.clients:
+            self.clients.pop().close()
 
     def end(self) -> None:
         """What a test does with it in the end that does not ask how it ends: at once, without waiting for anything."""
@@ -85,6 +93,9 @@ def clean_environment(**variables: str) -> dict[str, str]:
 LEGACY_ACLS = ("--acl-defaults", "legacy")
 
 
+_MAIN = "import sys; from bleepstore_server.cli import main; sys.exit(main())"
+
+
 def start(
     data: Path,
     *arguments: str,
@@ -92,12 +103,15 @@ def start(
     certificate: Path | None = None,
     environ: Mapping[str, str] | None = None,
     descriptors: int | None = None,
+    before: str | None = None,
 ) -> Served:
-    """Start a server on a free port and wait for the line with its URL. It may have so many `descriptors`."""
+    """Start a server on a free port and wait for the line with its URL. It may have so many `descriptors`. Its
+    process executes `before` first, a line of Python: that it waits less, say."""
     environ = dict(environ or {})
     if keys:
         environ |= {"BLEEPSTORE_ACCESS_KEY": ACCESS_KEY, "BLEEPSTORE_SECRET_KEY": SECRET_KEY}
-    command = [sys.executable, "-m", "bleepstore_server", "serve", "--data", str(data), "--port", "0", *arguments]
+    program = ["-m", "bleepstore_server"] if before is None else ["-c", f"{before}\n{_MAIN}"]
+    command = [sys.executable, *program, "serve", "--data", str(data), "--port", "0", *arguments]
     if certificate is not None:
         command += ["--tls-cert", str(certificate), "--tls-key", str(certificate.with_suffix(".key"))]
     if descriptors is not None:

@@ -172,7 +172,7 @@ def answer_to_drops(server: Served, start: str) -> bytes:
     raise AssertionError(f"not ended: {start}")
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("scheme", ["http", pytest.param("https", marks=pytest.mark.slow)])
 def test_drops_are_cut_off(serve: Serve, certificate: Path, scheme: str) -> None:
     threads = str(len(DROPS))
     server = serve("--workers", "1", "--threads", threads, certificate=certificate if scheme == "https" else None)

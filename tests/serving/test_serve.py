@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
-import shutil
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +19,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import load_config
-from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, clean_environment, make_certificate
+from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, clean_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -285,59 +281,3 @@ def test_forms_may_be_signed_with_the_configured_key(serve: Serve) -> None:
     form = s3.generate_presigned_post("photos", "k")
     assert requests.post(form["url"], data=form["fields"], files={"file": b"data"}, timeout=60).status_code == 204
     assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"data"
-
-
-def reloaded(server: Served, before: set[int]) -> None:
-    """Tell a server to read its configuration again, and wait until its workers are new ones."""
-    server.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + 30
-    while not (now := workers_of(server)) or now & before:
-        assert time.monotonic() < deadline, "the workers stayed"
-        os.sched_yield()
-
-
-def workers_of(server: Served) -> set[int]:
-    pid = server.process.pid
-    return {int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
-def region_of(server: Served) -> str:
-    """By a new connection, which may meet a worker that is just going."""
-    client = server.client(retries={"total_max_attempts": 5})
-    region = client.head_bucket(Bucket="photos")["BucketRegion"]
-    client.close()
-    return region
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="sees workers by Linux's /proc")
-def test_sighup_reads_the_configuration_and_the_certificate_again(
-    serve: Serve, tmp_path: Path, certificate: Path
-) -> None:
-    file, chain = tmp_path / "bleepstore.toml", tmp_path / "chain.pem"
-    shutil.copyfile(certificate, chain)
-    shutil.copyfile(certificate.with_suffix(".key"), chain.with_suffix(".key"))
-    file.write_text('region = "eu-west-1"\n')
-    server = serve("--config", str(file), "--workers", "2", certificate=chain)
-    server.client().create_bucket(Bucket="photos")
-    assert region_of(server) == "eu-west-1"
-
-    make_certificate(chain)
-    with pytest.raises(requests.exceptions.SSLError):
-        requests.get(f"{server.url}/healthz", verify=str(chain), timeout=30)
-    file.write_text('region = "ap-south-1"\nclient_timeout = 7\nupload_expiry_days = 3\n')
-    reloaded(server, workers_of(server))
-    assert region_of(server) == "ap-south-1"
-
-    file.write_text('region = "us-west-2"\nthreads = 0\n')  # wrong: the old one stays, and the server too
-    reloaded(server, workers_of(server))
-    assert region_of(server) == "ap-south-1"
-    file.write_text(f'region = "us-west-2"\ndata = "{tmp_path / "elsewhere"}"\nhost = "0.0.0.0"\n')
-    reloaded(server, workers_of(server))
-    assert region_of(server) == "us-west-2"
-    assert not (tmp_path / "elsewhere").exists()
-
-    server.process.send_signal(signal.SIGTERM)
-    log, _ = server.process.communicate(timeout=40)
-    assert server.process.returncode == 0
-    assert "the old one stays: threads in" in log or "the old one stays: threads: 0 is not at least 1" in log
-    assert "these settings only change when the server is started again: host" in log

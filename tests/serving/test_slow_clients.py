@@ -131,7 +131,7 @@ def test_a_server_with_few_descriptors_goes_on(serve: Serve) -> None:
     assert served.process.poll() is None
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("scheme", ["http", pytest.param("https", marks=pytest.mark.slow)])
 def test_a_body_that_comes_too_slowly_is_ended(serve: Serve, certificate: Path, scheme: str) -> None:
     """It never stalls for as long as it may."""
     served = serve(

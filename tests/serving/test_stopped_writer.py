@@ -15,7 +15,7 @@ from collections.abc import Callable
 from botocore.exceptions import ClientError
 
 from tests.serving.conftest import Served
-from tests.store.test_stopped_writer import HOLDER
+from tests.store.test_stopped_writer import HOLDER, WAIT_LESS
 
 Serve = Callable[..., Served]
 THREADS = 4
@@ -30,7 +30,7 @@ def status_of(url: str) -> int:
 
 
 def test_a_server_refuses_writes_soon_and_goes_on_reading(serve: Serve) -> None:
-    served = serve("--workers", "1", "--threads", str(THREADS))
+    served = serve("--workers", "1", "--threads", str(THREADS), before=WAIT_LESS)
     s3 = served.client(max_pool_connections=4 * THREADS)
     s3.create_bucket(Bucket="photos")
     s3.put_object(Bucket="photos", Key="k", Body=b"data")

@@ -203,9 +203,9 @@ def test_compare_and_swap_loses_no_update(store: Store, bucket: str) -> None:
                 continue
             return
 
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(increment, range(80)))
-    assert read(store, bucket, "k") == b"80"
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(increment, range(30)))
+    assert read(store, bucket, "k") == b"30"
 
 
 def test_conditional_reads(store: Store, bucket: str) -> None:

@@ -115,7 +115,7 @@ def test_a_completion_is_told_of_its_own_object(store: Store) -> None:
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         others = [pool.submit(overwrite) for _ in range(2)]
         try:
-            for number in range(25):
+            for number in range(12):
                 upload = store.create_upload("photos", "k", metadata={"n": str(number)})
                 part = store.put_part("photos", "k", upload.upload_id, 1, b"mine")
                 listed = [CompletedPart(number=1, etag=part.etag)]
@@ -148,7 +148,7 @@ def test_readers_always_see_one_whole_version(store: Store) -> None:
         readers = [pool.submit(read) for _ in range(3)]
         chance = random.Random(1)
         try:
-            for turn in range(60):
+            for turn in range(30):
                 store.put_object("photos", "k", bytes([turn]) * chance.choice([10, 70_000, 2_000_000]))
                 if turn % 10 == 0:
                     store.delete_object("photos", "k")

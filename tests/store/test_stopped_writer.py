@@ -10,8 +10,16 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 import bleepstore
+from bleepstore.catalog.sqlite import writer
 from bleepstore.errors import SlowDown
+
+#: How long a writer waits here: enough for whoever has the lock and was not stopped, and no five seconds.
+SECONDS = 1.0
+#: For other processes.
+WAIT_LESS = f"from bleepstore.catalog.sqlite import writer; writer.LOCK_SECONDS = {SECONDS}"
 
 HOLDER = (
     "import sys, bleepstore\n"
@@ -20,8 +28,11 @@ HOLDER = (
     "    sys.stdin.readline()\n"
 )
 
+OPENING = "import sys, bleepstore; bleepstore.open(sys.argv[1]).close()"
 
-def test_a_stopped_holder_of_the_lock_keeps_no_one_for_long(tmp_path: Path) -> None:
+
+def test_a_stopped_holder_of_the_lock_keeps_no_one_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "LOCK_SECONDS", SECONDS)
     with bleepstore.open(tmp_path) as store:
         store.create_bucket("photos")
         store.put_object("photos", "k", b"data")
@@ -64,7 +75,7 @@ def test_who_opens_a_store_meanwhile_is_told_what_it_waits_for(tmp_path: Path) -
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         opening = subprocess.Popen(
-            [sys.executable, "-c", "import sys, bleepstore; bleepstore.open(sys.argv[1]).close()", str(tmp_path)],
+            [sys.executable, "-c", f"{WAIT_LESS}\n{OPENING}", str(tmp_path)],
             stderr=subprocess.PIPE,
             text=True,
         )

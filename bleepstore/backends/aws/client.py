@@ -23,6 +23,7 @@ from bleepstore.backends.aws.errors import (
 from bleepstore.backends.gateway.names import Names, naming_of
 from bleepstore.backends.gateway.retry import ProviderRefused, Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
+from bleepstore.backends.watching import CallWatch
 from bleepstore.errors import AccessDenied, BlobNotFound, ServiceUnavailable
 
 #: Seconds to connect and to wait for an answer, at most.
@@ -44,7 +45,8 @@ class AwsClient:
         self.url = settings.url
         self._names = Names(container=settings.container, prefix=settings.prefix)
         self._naming = naming_of(settings.layout, self._names)
-        self._retry = Retry(classify=classify, deadline=settings.deadline)
+        self.calls = CallWatch()
+        self._retry = Retry(classify=classify, deadline=settings.deadline, watch=self.calls)
         self._lock = threading.Lock()
         self._made: Any = None
 

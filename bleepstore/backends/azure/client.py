@@ -25,6 +25,7 @@ from bleepstore.backends.gateway.names import Address, Names, naming_of
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.backends.gateway.streams import Doubts
+from bleepstore.backends.watching import CallWatch
 from bleepstore.errors import StoreError
 
 T = TypeVar("T")
@@ -161,7 +162,8 @@ class AzureClient:
         self.url = settings.url
         self._names = Names(container=settings.container, prefix=settings.prefix, is_plain=_is_plain)
         self._naming = naming_of(settings.layout, self._names)
-        self._retry = Retry(classify=classify, deadline=settings.deadline)
+        self.calls = CallWatch()
+        self._retry = Retry(classify=classify, deadline=settings.deadline, watch=self.calls)
         self._doubts = Doubts()
         self._lock = threading.Lock()
         self._made: BlobServiceClient | None = None

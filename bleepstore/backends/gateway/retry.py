@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from bleepstore.backends.watching import CallOutcome, CallWatch
 from bleepstore.errors import InvalidRequest, ServiceUnavailable, SlowDown
 
 T = TypeVar("T")
@@ -117,6 +118,7 @@ class Retry:
     longest_wait: float = 5.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    watch: CallWatch = attrs.field(factory=CallWatch)
     _under_way: threading.local = attrs.field(factory=threading.local, init=False, eq=False, repr=False)
 
     def clip(self, seconds: float) -> float:
@@ -151,7 +153,7 @@ class Retry:
         wait = self.first_wait
         while True:
             try:
-                return call()
+                result = call()
             except Exception as error:
                 if sends:
                     self.renew()
@@ -160,10 +162,16 @@ class Retry:
                 if failure is None:
                     raise
                 if not isinstance(failure, Transient):
+                    self.watch.note(CallOutcome.REFUSED)
                     raise failure from error
                 pause = random.uniform(0, wait) + (failure.wait or 0)
                 if self.clock() + pause >= self._under_way.end:
+                    self.watch.note(CallOutcome.FAILED)
                     raise failure.error from error
+                self.watch.note(CallOutcome.REPEATED)
+            else:
+                self.watch.note(CallOutcome.SUCCESS)
+                return result
             self.sleep(pause)
             wait = min(2 * wait, self.longest_wait)
 

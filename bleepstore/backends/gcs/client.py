@@ -17,6 +17,7 @@ from bleepstore.backends.gateway.names import Address, Names, naming_of
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.backends.gcs.errors import classify
+from bleepstore.backends.watching import CallWatch
 
 T = TypeVar("T")
 
@@ -51,7 +52,8 @@ class GcsClient:
         self.url = settings.url
         self._names = Names(container=settings.container, prefix=settings.prefix, is_plain=_is_plain)
         self._naming = naming_of(settings.layout, self._names)
-        self._retry = Retry(classify=classify, deadline=settings.deadline)
+        self.calls = CallWatch()
+        self._retry = Retry(classify=classify, deadline=settings.deadline, watch=self.calls)
         self._lock = threading.Lock()
         self._made: storage.Client | None = None
 

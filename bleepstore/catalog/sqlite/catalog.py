@@ -14,6 +14,7 @@ from bleepstore.catalog.apply import apply, apply_once
 from bleepstore.catalog.records import RecordedEvent
 from bleepstore.catalog.sqlite.blank import give_blank, take_blank
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
+from bleepstore.catalog.sqlite.checkpoints import Checkpoints
 from bleepstore.catalog.sqlite.connection import open_reader, open_writer
 from bleepstore.catalog.sqlite.copying import HeldCatalog, PinnedData
 from bleepstore.catalog.sqlite.disk import DiskSpace
@@ -28,6 +29,7 @@ from bleepstore.catalog.sqlite.writer import Writer, WriterLock
 from bleepstore.commands import Command, Result
 from bleepstore.errors import StoreError
 from bleepstore.model import Bucket
+from bleepstore.posix import check_posix
 
 _log = logging.getLogger("bleepstore.catalog")
 
@@ -40,9 +42,14 @@ class Catalog:
 
     `replicated`: a log that is durable elsewhere can apply again what a crash undoes, so a commit waits for no fsync.
     `read_only`: the file must exist, and every change raises StoreReadOnly.
+    `is_alone`: no other process has the file open, so that an older one may be brought up to date.
     """
 
-    def __init__(self, path: Path | None, *, replicated: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path | None, *, replicated: bool = False, read_only: bool = False, is_alone: bool = True
+    ) -> None:
+        if path is not None:
+            check_posix(f"A store in the folder {path.parent}")
         self._path = path
         self._read_only = read_only
         self._replicated = replicated
@@ -58,7 +65,7 @@ class Catalog:
             lock.wait()
             try:
                 self._buckets = BucketCache(lock.file, life, self._ask_bucket)
-                self._writer = Writer(_open(path, replicated), lock, self._buckets)
+                self._writer = Writer(_open(path, replicated, is_alone), lock, self._buckets)
             finally:
                 lock.__exit__()
         self._readers: ReaderPool | SharedReader
@@ -66,7 +73,10 @@ class Catalog:
             self._readers = SharedReader(self._writer.connection, life, lock.threads)
         else:
             self._readers = ReaderPool(path, life, read_only=read_only)
-        self._disk = DiskSpace(lock, life, self._writer)
+        self._checkpoints = Checkpoints(lock)
+        if path is not None and not read_only:
+            self._checkpoints.watch(self._writer.connection)
+        self._disk = DiskSpace(lock, life, self._writer, self._checkpoints)
         # What the port asks for, where a part does all of it: a call less for each.
         self.read: Callable[[], contextlib.AbstractContextManager[Reader]] = self._readers.read
         # One that is only read may not write where others share the counter of the cache, so it has none.
@@ -145,6 +155,10 @@ class Catalog:
         """See the port."""
         self._writer.replication_listener = listener
 
+    def time_syncs(self, listener: Callable[[float], object] | None) -> None:
+        """See the port."""
+        self._writer.on_sync = listener
+
     def watch_all(self, watches: bool) -> None:
         """See the port."""
         with self._lock:
@@ -175,6 +189,7 @@ class Catalog:
             try:
                 self._writer.connection.close()
                 self._writer.use(connection)
+                self._checkpoints.watch(connection)
                 self._path = path
                 self._readers.switch_to(path)
             finally:
@@ -215,6 +230,8 @@ class Catalog:
 
     def close(self) -> None:
         """Close all connections. A reader that is leased now is closed when it comes back."""
+        if self._life.is_ours:
+            self._checkpoints.close()
         with self._lock.threads:
             if not self._life.is_ours:
                 return
@@ -236,14 +253,14 @@ class Catalog:
             self._lock.close()
 
 
-def _open(path: Path | None, replicated: bool) -> apsw.Connection:
-    """The connection that writes. Raises CatalogDamaged, CatalogTooNew."""
+def _open(path: Path | None, replicated: bool, is_alone: bool) -> apsw.Connection:
+    """The connection that writes. Raises CatalogDamaged, CatalogTooNew, CatalogTooOld."""
     if path is None:
         return take_blank()
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     try:
         connection = open_writer(path, replicated=replicated)
-        migrate(connection)
+        migrate(connection, is_alone=is_alone)
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise damaged(path, error) from error
     return connection

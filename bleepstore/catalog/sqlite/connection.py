@@ -12,6 +12,7 @@ from urllib.parse import quote
 import apsw
 
 BUSY_TIMEOUT_MS = 60_000
+PAGE_SIZE = 4096
 CHECKPOINT_PAGES = 8_000
 LOW_SPACE_PAGES = 250
 
@@ -39,15 +40,7 @@ def _set_patience(connection: apsw.Connection) -> None:
 def _set_checkpoint(connection: apsw.Connection) -> None:
     """A page that many commits touch is copied to the database file once per checkpoint, so checkpoints are rare."""
     connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-    connection.pragma("journal_size_limit", CHECKPOINT_PAGES * 4096)
-
-
-def set_low_space(connection: apsw.Connection, is_low: bool) -> None:
-    """On a disk that is nearly full the log is copied to the database early and kept short. It takes space until then,
-    and the database file grows by what it holds."""
-    pages = LOW_SPACE_PAGES if is_low else CHECKPOINT_PAGES
-    connection.pragma("wal_autocheckpoint", pages)
-    connection.pragma("journal_size_limit", pages * 4096)
+    connection.pragma("journal_size_limit", CHECKPOINT_PAGES * PAGE_SIZE)
 
 
 def _set_memory(connection: apsw.Connection) -> None:

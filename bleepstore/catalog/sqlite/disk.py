@@ -8,7 +8,8 @@ from pathlib import Path
 
 import apsw
 
-from bleepstore.catalog.sqlite.connection import CHECKPOINT_PAGES, set_low_space
+from bleepstore.catalog.sqlite.checkpoints import Checkpoints
+from bleepstore.catalog.sqlite.connection import CHECKPOINT_PAGES, PAGE_SIZE
 from bleepstore.catalog.sqlite.life import Life
 from bleepstore.catalog.sqlite.refusals import classify
 from bleepstore.catalog.sqlite.writer import Writer, WriterLock
@@ -18,16 +19,17 @@ from bleepstore.errors import SlowDown, StorageFull, refusal_of
 #: as many on the disk.
 MAX_UNUSED_BYTES = 2 * 1024 * 1024
 #: Free bytes from which on the longest log, and what its copying adds to the database file, may fill the disk.
-_LOW_SPACE = 3 * CHECKPOINT_PAGES * 4096
+_LOW_SPACE = 3 * CHECKPOINT_PAGES * PAGE_SIZE
 
 
 class DiskSpace:
     """Asks the file system of the lock's file. A catalog in memory, or one that is closed, has no limit."""
 
-    def __init__(self, lock: WriterLock, life: Life, writer: Writer) -> None:
+    def __init__(self, lock: WriterLock, life: Life, writer: Writer, checkpoints: Checkpoints) -> None:
         self._lock = lock
         self._life = life
         self._writer = writer
+        self._checkpoints = checkpoints
         self._is_low = False
 
     def spare_bytes(self) -> float:
@@ -55,7 +57,8 @@ class DiskSpace:
         with self._lock.threads:
             is_low = free < _LOW_SPACE
             if is_low is not self._is_low:
-                set_low_space(connection, is_low)
+                change = self._checkpoints.keep_short if is_low else self._checkpoints.watch
+                change(connection)
                 self._is_low = is_low
             if not is_low:
                 return free

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 
 from bleepstore.errors import StoreClosed
+from bleepstore.posix import run_in_forks
 
 _CLOSED = "The store was closed: open it again."
 _FORKED = "The store was opened before this process was forked: open it after the fork."
@@ -45,4 +45,4 @@ def _end_all() -> None:
         life.end_by_fork()
 
 
-os.register_at_fork(after_in_child=_end_all)
+run_in_forks(_end_all)

@@ -262,6 +262,9 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
         else:
             self._execute("UPDATE session_key SET key = ?, sealed_by = ? WHERE key = ?", (key, sealed_by, expected))
 
+    def forget_revocations(self, before_ms: int) -> None:
+        self._execute("DELETE FROM revocation WHERE until_ms < ?", (before_ms,))
+
     def revoke_sessions(self, principal: str, until_ms: int) -> None:
         self._execute(
             "INSERT INTO revocation VALUES (?, ?) ON CONFLICT (principal) DO UPDATE SET "

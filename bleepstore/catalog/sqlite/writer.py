@@ -10,7 +10,6 @@ other.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import threading
@@ -28,6 +27,7 @@ from bleepstore.catalog.sqlite.mark import MarkFile
 from bleepstore.catalog.sqlite.refusals import classify
 from bleepstore.catalog.sqlite.tables import SqliteTables
 from bleepstore.errors import SlowDown, StoreReadOnly
+from bleepstore.posix import fcntl
 
 _log = logging.getLogger("bleepstore.catalog")
 
@@ -168,7 +168,8 @@ class WriterLock:
 class Writer:
     """A transaction is a `with` block: all that it does to the tables, durably, or nothing of it.
 
-    `mark` is told after each commit how far the catalog is, `listener` which events it recorded.
+    `mark` is told after each commit how far the catalog is, `listener` which events it recorded, `on_sync` how many
+    seconds the disk took.
     """
 
     def __init__(self, connection: apsw.Connection, lock: WriterLock, buckets: BucketCache) -> None:
@@ -177,6 +178,7 @@ class Writer:
         self.mark: MarkFile | None = None
         self.listener: Callable[[Sequence[RecordedEvent]], None] | None = None
         self.replication_listener: Callable[[], None] | None = None
+        self.on_sync: Callable[[float], object] | None = None
         self.watches_all = False
         self.use(connection)
 
@@ -207,8 +209,11 @@ class Writer:
         if error is not None:
             self._end(error)
             return
+        begun = time.monotonic()
         try:
             self.connection.execute("COMMIT")
+            if self.on_sync is not None:
+                self.on_sync(time.monotonic() - begun)
             if self.mark is not None and self._tables.index is not None:
                 self.mark.write(self._tables.index)
             if self._tables.events or self._tables.has_queued:

@@ -1,0 +1,114 @@
+"""The write-ahead log is copied to the database file beside the commits, and begins anew."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from bleepstore.catalog.sqlite.checkpoints import Checkpoints
+from bleepstore.catalog.sqlite.connection import open_writer
+from bleepstore.catalog.sqlite.life import Life
+from bleepstore.catalog.sqlite.writer import WriterLock
+
+PAGES = 40
+
+
+class Log:
+    """A database whose log counts as long from PAGES on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "catalog.db"
+        self.lock = WriterLock(folder / "catalog.lock", Life(), read_only=False)
+        self.connection = open_writer(self.path)
+        self.connection.execute("CREATE TABLE filler(number INTEGER PRIMARY KEY, data BLOB)")
+        self.connection.wal_checkpoint()
+        self.checkpoints = Checkpoints(self.lock, PAGES)
+        self.checkpoints.watch(self.connection)
+        self._numbers = itertools.count()
+
+    def commit(self, pages: int = 1) -> None:
+        with self.lock, self.connection:
+            for _ in range(pages):
+                self.connection.execute("INSERT INTO filler VALUES (?, zeroblob(4000))", (next(self._numbers),))
+
+    def rows_in_the_file(self) -> int:
+        """Without its log."""
+        uri = f"file:{self.path}?immutable=1"
+        connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        count: int = connection.execute("SELECT count(*) FROM filler").get
+        connection.close()
+        return count
+
+    def size(self) -> int:
+        return self.path.with_name("catalog.db-wal").stat().st_size
+
+    def close(self) -> None:
+        self.checkpoints.close()
+        self.connection.close()
+        self.lock.close()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    made = Log(tmp_path)
+    yield made
+    made.close()
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "bleepstore-checkpoint"]
+
+
+def wait() -> None:
+    for thread in threads():
+        thread.join()
+
+
+def test_a_long_log_is_copied_by_another_thread_and_begins_anew(log: Log) -> None:
+    log.commit(PAGES // 4)
+    assert not threads()
+    with log.lock:  # no commit comes in between
+        log.commit(PAGES)
+        assert threads(), "a commit has copied the log itself"
+    wait()
+    assert log.rows_in_the_file() == PAGES + PAGES // 4
+    size = log.size()
+    log.commit()
+    assert log.size() <= size
+    assert not threads()
+
+
+def test_a_reader_does_not_have_it_copied_with_each_commit(log: Log) -> None:
+    reader = apsw.Connection(str(log.path))
+    reader.execute("BEGIN; SELECT count(*) FROM filler").fetchall()
+    log.commit(PAGES)
+    wait()
+    with log.lock:  # a thread could not end
+        log.commit()
+        assert not threads()
+    assert log.rows_in_the_file() == 0
+    reader.close()
+    log.commit(PAGES)
+    wait()
+    assert log.rows_in_the_file() > 2 * PAGES
+
+
+def test_it_is_over_once_it_is_closed(log: Log) -> None:
+    log.commit(PAGES)
+    log.checkpoints.close()
+    assert not threads()
+    log.commit(PAGES)
+    assert not threads()
+
+
+def test_a_log_that_is_kept_short_is_copied_by_the_commits(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bleepstore.catalog.sqlite.checkpoints.LOW_SPACE_PAGES", PAGES // 2)
+    log.checkpoints.keep_short(log.connection)
+    log.commit(PAGES)
+    assert not threads()
+    assert log.rows_in_the_file() == PAGES

@@ -1,0 +1,174 @@
+"""SIGHUP: new workers with the configuration and the certificate as they are now, and no request that is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.serving.conftest import Served, make_certificate
+
+Serve = Callable[..., Served]
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="sees workers by Linux's /proc")
+
+
+def reloaded(server: Served, before: set[int]) -> None:
+    """Tell a server to read its configuration again, and wait until its workers are new ones."""
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 30
+    while not (now := workers_of(server)) or now & before:
+        assert time.monotonic() < deadline, "the workers stayed"
+        os.sched_yield()
+
+
+def workers_of(server: Served) -> set[int]:
+    pid = server.process.pid
+    return {int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def region_of(server: Served) -> str:
+    """By a new connection."""
+    client = server.client()
+    region = client.head_bucket(Bucket="photos")["BucketRegion"]
+    client.close()
+    return region
+
+
+def test_sighup_reads_the_configuration_and_the_certificate_again(
+    serve: Serve, tmp_path: Path, certificate: Path
+) -> None:
+    file, chain = tmp_path / "bleepstore.toml", tmp_path / "chain.pem"
+    shutil.copyfile(certificate, chain)
+    shutil.copyfile(certificate.with_suffix(".key"), chain.with_suffix(".key"))
+    file.write_text('region = "eu-west-1"\n')
+    server = serve("--config", str(file), "--workers", "2", certificate=chain)
+    server.client().create_bucket(Bucket="photos")
+    assert region_of(server) == "eu-west-1"
+
+    make_certificate(chain)
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(f"{server.url}/healthz", verify=str(chain), timeout=30)
+    file.write_text('region = "ap-south-1"\nclient_timeout = 7\nupload_expiry_days = 3\n')
+    reloaded(server, workers_of(server))
+    assert region_of(server) == "ap-south-1"
+
+    file.write_text('region = "us-west-2"\nthreads = 0\n')  # wrong: the old one stays, and the server too
+    reloaded(server, workers_of(server))
+    assert region_of(server) == "ap-south-1"
+    file.write_text(f'region = "us-west-2"\ndata = "{tmp_path / "elsewhere"}"\nhost = "0.0.0.0"\n')
+    reloaded(server, workers_of(server))
+    assert region_of(server) == "us-west-2"
+    assert not (tmp_path / "elsewhere").exists()
+
+    server.process.send_signal(signal.SIGTERM)
+    log, _ = server.process.communicate(timeout=40)
+    assert server.process.returncode == 0
+    assert "the old one stays: threads in" in log or "the old one stays: threads: 0 is not at least 1" in log
+    assert "these settings only change when the server is started again: host" in log
+
+
+@contextlib.contextmanager
+def load(server: Served, path: str, keeps_alive: bool) -> Iterator[list[object]]:
+    """A block while which a client asks one thing after the other, and tries nothing twice. Gives what it got: the
+    status of each answer, or an error."""
+    answers: list[object] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        while not ended.is_set():
+            try:
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                answer.read()
+                answers.append(answer.status)
+            except (OSError, http.client.HTTPException) as error:
+                answers.append(error)
+                connection.close()
+            if not keeps_alive:
+                connection.close()
+        connection.close()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_no_request_is_lost_under_load(serve: Serve) -> None:
+    server = serve("--workers", "2")
+    s3 = server.client(signature_version="s3v4")
+    s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="cat", Body=bytes(100_000))
+    link = s3.generate_presigned_url("get_object", {"Bucket": "photos", "Key": "cat"}).removeprefix(server.url)
+    s3.close()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(load(server, link, keeps_alive)) for keeps_alive in (True, False, False, False)]
+        reloaded(server, workers_of(server))
+        seen = [len(answers) for answers in clients]
+        while any(len(answers) < before + 20 for answers, before in zip(clients, seen, strict=True)):
+            os.sched_yield()
+    for answers in clients:
+        assert set(answers) == {200}, [answer for answer in answers if answer != 200]
+
+
+PAIR = 'tls_cert = "{folder}/chain.pem"\ntls_key = "{folder}/other.key"'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (PAIR, "tls_cert and tls_key: they cannot be used"),
+        ('encryption_key_file = "{folder}/none"', "there is no file"),
+    ],
+    ids=["certificate_of_another_key", "no_encryption_keys"],
+)
+def test_what_workers_could_not_begin_with_is_refused(
+    serve: Serve, tmp_path: Path, certificate: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "bleepstore.toml"
+    file.touch()
+    shutil.copyfile(certificate, tmp_path / "chain.pem")
+    make_certificate(tmp_path / "other.pem")
+    server = serve("--config", str(file), "--workers", "1")
+    file.write_text(text.format(folder=tmp_path))
+    server.process.send_signal(signal.SIGHUP)
+    assert server.process.stdout is not None
+    while "the old one stays" not in (line := server.process.stdout.readline()):
+        assert line, "the server has ended"
+    assert said in line
+    assert requests.get(f"{server.url}/healthz", timeout=30).status_code == 200
+
+
+def test_what_waits_for_a_worker_that_hangs_is_answered_by_another(serve: Serve) -> None:
+    server = serve("--workers", "2")
+    stopped = min(workers_of(server))
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        for _ in range(12):  # half of them would wait for the worker that is stopped
+            assert requests.get(f"{server.url}/healthz", timeout=20).status_code == 200
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+
+def test_who_waits_for_a_worker_that_ends_is_answered_by_the_next(serve: Serve) -> None:
+    server = serve("--workers", "1")
+    (worker,) = workers_of(server)
+    os.kill(worker, signal.SIGSTOP)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", "/healthz")  # it is connected, and nobody has accepted it
+    os.kill(worker, signal.SIGKILL)
+    assert connection.getresponse().status == 200
+    connection.close()
