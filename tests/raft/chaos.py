@@ -89,7 +89,6 @@ class Chaos:
             LocalCluster(folder, self._network, settings=SETTINGS, rng=lambda: random.Random(self._rng.random()))
         )
         self._backend = MemoryBackend()
-        self._skews: dict[NodeId, int] = {}
         self._slow: set[NodeId] = set()
         self._down: list[NodeId] = []
         self._latest: dict[str, tuple[str, str]] = {}  # key -> (value, etag) that was written last, perhaps
@@ -112,12 +111,16 @@ class Chaos:
     # --- nodes ---
 
     def _open(self, member: Member) -> None:
-        skew = self._skews[member.id] = self._rng.randrange(-MAX_SKEW_MS, MAX_SKEW_MS)
-        steady, wall = clocks_of(member.state_machine, lambda: time.time_ns() // 1_000_000 + skew)
+        skew = self._rng.randrange(-MAX_SKEW_MS, MAX_SKEW_MS)
+
+        def clock() -> int:
+            return time.time_ns() // 1_000_000 + skew
+
+        steady, wall = clocks_of(member.state_machine, clock)
         parts = Parts(member.catalog, member.committer, self._backend, steady, wall, Stamps(steady, wall))
         assert member.catalog.path is not None
         engine = Engine(
-            parts, member.catalog, Settings(inline_limit=INLINE_LIMIT, clock=wall), close=lambda: None,
+            parts, Settings(inline_limit=INLINE_LIMIT, clock=clock), close=lambda: None,
             folder=member.catalog.path.parent, lease=LeaderLease(member.node), open_keys=lambda: KEYS,
         )  # fmt: skip
         log: Any = _SlowLog(member.node._log, lambda: member.id in self._slow)
