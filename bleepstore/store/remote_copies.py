@@ -13,16 +13,16 @@ from bleepstore.errors import AccessDenied, ServiceUnavailable
 from bleepstore.model import STORAGE_CLASSES
 from bleepstore.remotes import Remote, RemoteBucket, RemoteCopy
 from bleepstore.store.engine import Engine
-from bleepstore.store.objects import Objects
 from bleepstore.store.replicating import Source
+from bleepstore.store.stored_objects import StoredObjects
 
 
 class RemoteCopies:
     """The destinations of a store at other endpoints, by their names."""
 
-    def __init__(self, engine: Engine, objects: Objects, remotes: Mapping[str, Remote]) -> None:
+    def __init__(self, engine: Engine, stored: StoredObjects, remotes: Mapping[str, Remote]) -> None:
         self._engine = engine
-        self._objects = objects
+        self._stored = stored
         self._remotes = remotes
         self._open: dict[str, dict[str, RemoteBucket]] = {}
 
@@ -54,7 +54,7 @@ class RemoteCopies:
         copy = RemoteCopy(
             version=version, mark=source.replica_id, storage_class=storage_class, key_id=source.rule.key_id
         )
-        with self._objects.open_found(source.found) as body:
+        with self._stored.open_found(source.found) as body:
             return bucket.put(version.key, copy, body)
 
     def _bucket(self, source: Source) -> RemoteBucket:
