@@ -7,7 +7,6 @@ themselves (`app_from_env`) do it one after the other.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from bleepstore import Store, SystemMetadata, WriteCondition
 from bleepstore.errors import BleepStoreError, NoSuchKey, PreconditionFailed
+from bleepstore.posix import fcntl
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import ServerConfig
 from bleepstore_server.declared import apply, make_bucket, read_declaration

@@ -140,10 +140,11 @@ def make_admin(
 ) -> AdminApp:
     """The app of the admin address. `page` has the figures of all workers, and `log_level` is that of all; for the
     others see `Console`."""
+    services = services_of(store, config, page, log_level)
     mounts: dict[str, WSGIApplication] = {}
     if config.console:
-        mounts[CONSOLE] = console_on_demand(store, config, meter=meter, shared=shared)
-    return AdminApp(services_of(store, config, page, log_level), mounts=mounts)
+        mounts[CONSOLE] = console_on_demand(services, meter=meter, shared=shared)
+    return AdminApp(services, mounts=mounts)
 
 
 def make_app(config: ServerConfig, store: Store, admin: AdminApp, meter: RateMeter | None = None) -> WSGIApplication:

@@ -52,7 +52,7 @@ def applies_before_it_is_told_what_is_durable(patch: Patch) -> None:
 
 
 def installs_before_the_save(patch: Patch) -> None:
-    def replace(self: Applier, save: Callable[[], None], name: str) -> None:
+    def replace(self: Applier, save: Callable[[], None], name: str, level: int) -> None:
         self._era += 1
         self.state_machine.install(name)
         save()
