@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypedDict
 
 from bleepstore.catalog.records import (
+    AwaitedRestoration,
     CompletedUpload,
     Content,
     DeleteMarker,
@@ -273,6 +274,9 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def count_replications(self) -> list[WaitingReplication]:
         """What waits for each destination, in the order of their names."""
 
+    def next_restoration_ms(self) -> int | None:
+        """When the next archived version can be read that was asked for; None: none was."""
+
     def sweep_times(self) -> tuple[int, int]:
         """(begun, ended): up to when the last sweep was begun and ended, in milliseconds."""
 
@@ -503,6 +507,13 @@ class Tables(Protocol):
 
     def forget_events(self, destination: str, through: int) -> None:
         """Those of a destination up to this number."""
+
+    # -- restorations
+
+    def await_restoration(self, awaited: AwaitedRestoration) -> None: ...
+
+    def take_restorations(self, until_ms: int, limit: int) -> list[AwaitedRestoration]:
+        """Those that end up to then, the earliest first, which are awaited no more."""
 
     # -- replication
 

@@ -441,6 +441,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("begin-sweep/1", c.BeginSweep, **_STAMP, until_ms=INTEGER),
     form("end-sweep/1", c.EndSweep, **_STAMP, until_ms=INTEGER),
     form("forget-garbage/1", c.ForgetGarbage, **_STAMP, garbage_ids=tuple_of(INTEGER)),
+    form("end-restorations/1", c.EndRestorations, **_STAMP, until_ms=INTEGER),
     form("forget-events/1", c.ForgetEvents, **_STAMP, destination=TEXT, through=INTEGER),
     form(
         "put-replica/1",

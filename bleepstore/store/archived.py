@@ -8,6 +8,7 @@ from bleepstore.access import Action, Caller
 from bleepstore.catalog.port import CatalogReader
 from bleepstore.commands import Restored, RestoreObject
 from bleepstore.errors import InvalidArgument, OperationAborted, S3Error
+from bleepstore.jobs.restorations import RestorationsJob
 from bleepstore.model import ARCHIVED_CLASSES, Restoration, RestoreTier
 from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore.store.engine import Engine
@@ -24,6 +25,7 @@ class ArchivedObjects:
     def __init__(self, engine: Engine, stored: StoredObjects) -> None:
         self._engine = engine
         self._stored = stored
+        engine.jobs.add(RestorationsJob(engine.parts))
 
     def restore_object(
         self,

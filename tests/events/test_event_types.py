@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -313,3 +314,24 @@ def test_a_version_that_could_not_be_copied(
     assert (failed["replicationRuleId"], failed["destinationBucket"]) == ("r", "arn:aws:s3:::copies")
     assert failed["failureReason"].startswith("NoSuchBucket: ")
     assert seen() == [("ObjectCreated:Put", "a"), ("Replication:OperationFailedReplication", "a")]
+
+
+def test_a_restoration_that_takes_time_is_told_of_when_it_ends(clock: Clock, destination: Destination) -> None:
+    options: Any = {"event_destinations": {"all": destination}, "restore_delay": dt.timedelta(hours=5)}
+    with bleepstore.open(clock=clock, **options) as store:
+        client = client_for(store)
+        configure(client, versioned=True)
+        for key in ("a", "gone"):
+            put = client.put_object(Bucket="photos", Key=key, Body=b"1", StorageClass="GLACIER")
+            client.restore_object(Bucket="photos", Key=key, RestoreRequest={"Days": 1})
+        client.delete_object(Bucket="photos", Key="gone", VersionId=put["VersionId"])
+        store.jobs.run("restorations")
+        store.jobs.run("events")
+        assert ("ObjectRestore:Post", "a") in destination.seen
+        destination.documents.clear()
+        clock.advance(hours=5)
+        for _ in range(2):
+            store.jobs.run("restorations")
+            store.jobs.run("events")
+        assert destination.seen == [("ObjectRestore:Completed", "a")]
+        client.close()

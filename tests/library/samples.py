@@ -461,6 +461,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.ForgetEvents(**_stamp(25), destination="orders", through=2**40),
             c.ForgetEvents(**_stamp(25), destination="o", through=0),
         ),
+        (c.EndRestorations(**_stamp(32), until_ms=TIME), c.EndRestorations(**_stamp(32), until_ms=0)),
         (
             c.PutReplica(
                 **_stamp(28),

@@ -386,6 +386,7 @@ def test_jobs_are_due_by_the_clock_of_the_store(opened: Store, clock: Clock) -> 
         "lifecycle",
         "inventory",
         "replication",
+        "restorations",
     )
     assert opened.jobs.run_due() == ("garbage",)
     assert status_of(opened, "orphans").next_run_ms == clock.now + 60_000

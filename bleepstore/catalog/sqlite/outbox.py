@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from bleepstore import codec
-from bleepstore.catalog.records import RecordedEvent
+from bleepstore.catalog.records import AwaitedRestoration, RecordedEvent
 from bleepstore.events import Event, WaitingEvent, WaitingEvents
 
 _WAITING = "SELECT number, rule_id, event FROM outbox WHERE destination = ? ORDER BY number LIMIT ?"
@@ -46,6 +46,10 @@ class OutboxQueries:
         rows: Iterable[Any] = self.connection.execute(_WAITING, (destination, limit)).fetchall()
         return [WaitingEvent(number, rule_id, codec.decode_event(text.encode())) for number, rule_id, text in rows]
 
+    def next_restoration_ms(self) -> int | None:
+        next_ms: int | None = self.connection.execute("SELECT min(ready_ms) FROM restoration").get
+        return next_ms
+
     def outbox(self) -> list[WaitingEvents]:
         rows: Iterable[Any] = self.connection.execute(_OUTBOX).fetchall()
         return [
@@ -76,6 +80,16 @@ class OutboxTables:
             return kept
         self._last_sequencer = max(sequencer, self._last_sequencer + 1)
         return self._last_sequencer
+
+    def await_restoration(self, awaited: AwaitedRestoration) -> None:
+        self.connection.execute("INSERT OR IGNORE INTO restoration VALUES (?, ?, ?, ?, ?)", awaited)
+
+    def take_restorations(self, until_ms: int, limit: int) -> list[AwaitedRestoration]:
+        sql = "SELECT * FROM restoration WHERE ready_ms <= ? ORDER BY ready_ms, bucket_id, key, version_id LIMIT ?"
+        found = [AwaitedRestoration._make(row) for row in self.connection.execute(sql, (until_ms, limit)).fetchall()]
+        sql = "DELETE FROM restoration WHERE ready_ms = ? AND bucket_id = ? AND key = ? AND version_id = ?"
+        self.connection.executemany(sql, [one[:4] for one in found])
+        return found
 
     def add_event(self, event: Event, rules: Sequence[tuple[str, str]], max_waiting: int) -> None:
         record = codec.encode_event(event).decode() if rules else ""

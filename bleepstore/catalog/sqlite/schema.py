@@ -277,6 +277,16 @@ CREATE TABLE outbox_share(
     PRIMARY KEY (destination, account_id)
 ) STRICT, WITHOUT ROWID;
 
+-- Archived versions that were asked for and cannot be read before `ready_ms`.
+CREATE TABLE restoration(
+    ready_ms INTEGER NOT NULL,
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    version_id TEXT NOT NULL,
+    bucket TEXT NOT NULL,
+    PRIMARY KEY (ready_ms, bucket_id, key, version_id)
+) STRICT, WITHOUT ROWID;
+
 -- Versions that are to be copied to a destination, in the order of their numbers: `bleepstore.replication`.
 CREATE TABLE replication_task(
     destination TEXT NOT NULL,
