@@ -148,6 +148,9 @@ class Console:
             self._sessions.end(session)
             return _without_cookie(request, Response(status=303, headers=[("Location", url_of(request, "sign-in"))]))
         response = self._visit(request, session, outcome, route)
+        if session.signer.rate_limits:
+            sizes = (request.content_length or 0, response.content_length or 0)
+            self._meter.charge(session.signer.rate_limits, sum(sizes))
         if now_ms - session.seen_ms >= RENEW_MS:
             self._set_cookie(request, response, attrs.evolve(session, seen_ms=now_ms))
         return response

@@ -256,6 +256,7 @@ def test_access_is_explained_for_me_anybody_and_a_user(visitor: Visitor, store: 
     assert "is allowed to" in visitor.get(path.format("me", "")).text
     anybody = visitor.get(path.format("anybody", "")).text
     assert "The bucket has no policy." in anybody
+    assert '<strong class="break">anybody</strong>' in anybody
     assert '<span class="badge bad">denied</span>' in anybody
     assert "No policy of the user allows it" in visitor.get(path.format("user", "reader")).text
     assert visitor.get(path.format("user", "nobody")).status_code == 404
