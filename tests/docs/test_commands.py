@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.admin.test_listener import admin_url
 from tests.clients.conftest import client_environment, need
 from tests.docs.test_documentation import ROOT
 from tests.serving.conftest import Served, clean_environment, serve
@@ -71,6 +72,7 @@ PAGES: dict[str, tuple[Callable[[S3Client, str, Path], None], str]] = {
     "give-access.md": (save_policy, "2030.txt"),
     "publish-files.md": (publish, "<h1>Hello</h1>"),
     "browser-uploads.md": (set_cors, "Access-Control-Allow-Origin: http://localhost:3000"),
+    "observe.md": (nothing, "bleepstore_objects_total 0.0"),
     "command-line.md": (nothing, '"key": "dog.txt"'),
     "test-a-policy.md": (give_uploads, "is allowed to app"),
 }
@@ -91,7 +93,7 @@ def test_commands_run(page: str, serve: Callable[..., Served], tmp_path: Path) -
     s3.close()
     environ = client_environment(server)
     environ["PATH"] = os.pathsep.join([*map(str, programs), environ["PATH"]])
-    script = commands.replace("http://127.0.0.1:9000", server.url)
+    script = commands.replace("http://127.0.0.1:9000", server.url).replace("http://127.0.0.1:9001", admin_url(server))
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=300,
