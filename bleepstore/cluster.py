@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import attrs
 
@@ -27,7 +27,7 @@ from bleepstore.catalog.apply import REMEMBERED_REQUESTS
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.snapshot import hash_of, write_copy
 from bleepstore.clock import SteadyClock
-from bleepstore.codec import MalformedRecord, decode_command, encode_command
+from bleepstore.codec import MalformedRecord, decode_command, encode_command, encode_result
 from bleepstore.commands import BeginSweep, Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
 from bleepstore.raft.ids import check_id, new_id
@@ -43,6 +43,11 @@ from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRef
 
 #: The file of a node's log, in its directory.
 _LOG = "raft.db"
+#: Says why the state beside it must not be used.
+_CONDEMNED = "condemned"
+#: Feature level -> what raising a cluster to it changes of the stored form, given the connection in its transaction.
+#: Nothing is changed when a catalog is opened: a node of the version before must still be able to read it.
+MIGRATIONS: dict[int, Callable[[Any], None]] = {}
 #: The first byte of an entry: the form of its envelope.
 _FORM = 1
 #: Kept on the disk of each node for the log of what frees space.
@@ -74,6 +79,9 @@ class CatalogStateMachine:
     def __init__(self, folder: Path, name: str = "") -> None:
         self._folder = folder
         self.name = name
+        condemned = folder / _CONDEMNED
+        if condemned.exists():
+            raise CatalogDamaged(condemned.read_text() or f"{folder} holds a state that is not that of the others")
         self._numbers = itertools.count(1)
         path = self._path(name)
         if name and not path.exists():
@@ -116,6 +124,24 @@ class CatalogStateMachine:
         results = self.catalog.apply_log(entries, through)
         self.applied = through
         return results
+
+    def fingerprint(self, result: object) -> bytes:
+        return encode_result(cast("Result", result))
+
+    def raise_level(self, before: int, level: int, through: int) -> None:
+        """One transaction, as `apply`."""
+        with self.catalog.transaction() as tables:
+            for one in range(before + 1, level + 1):
+                change = MIGRATIONS.get(one)
+                if change is not None:
+                    change(tables.connection)
+            tables.set_applied_index(through)
+        self.applied = through
+
+    def condemn(self, reason: str) -> None:
+        """A file beside the catalog keeps it from being opened again."""
+        (self._folder / _CONDEMNED).write_text(reason)
+        _sync(self._folder)
 
     def make_durable(self) -> int:
         index = self.catalog.make_durable()
@@ -225,6 +251,12 @@ class RaftCommitter:
         """Raises ServiceUnavailable (the outcome may be unknown: a repeat with the same request id tells), SlowDown,
         or StorageFull.
         """
+        level = self._node.core.configuration.level
+        if command.level > level:
+            raise ServiceUnavailable(
+                f"The cluster is at feature level {level}, this change needs {command.level}: upgrade all nodes, then "
+                "raise the level."
+            )
         data = wrap(command, self._state_machine.applied + REMEMBERED_REQUESTS)
         try:
             proposed = self._node.propose(command.request_id, data, frees_space=command.frees_space)
@@ -310,6 +342,17 @@ class Member:
         for one in change.learn:
             check_id(one)
         return self.node.call(lambda core: core.propose_conf(change)).result()
+
+    @property
+    def level(self) -> int:
+        """The feature level that is in effect here."""
+        return self.node.core.configuration.level
+
+    def raise_level(self) -> Accepted | Refusal:
+        """Propose, at the leader, the highest feature level that all members have announced. Refused as BAD_CHANGE if
+        that is in effect already. It cannot be taken back. Raises NodeEnded.
+        """
+        return self.node.call(lambda core: core.propose_conf(ConfChange(level=core.announced_level()))).result()
 
     def stop(self, *, hand_over: bool = True) -> None:
         """End it orderly: see `Node.stop`."""

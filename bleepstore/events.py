@@ -10,6 +10,9 @@ import attrs
 #: What a bucket's rules may ask for, and never happens here -> why.
 NEVER_SENT = {
     "ReducedRedundancyLostObject": "no object is lost by its storage class",
+    "Replication:OperationMissedThreshold": "replication has no time limit here",
+    "Replication:OperationReplicatedAfterThreshold": "replication has no time limit here",
+    "Replication:OperationNotTracked": "replication has no time limit here",
     "IntelligentTiering": "nothing is moved to an archive tier by its use",
     "ObjectRestore:Delete": "the bytes of an archived object stay where they are",
     "ObjectAnnotation:*": "objects have no annotations",
@@ -65,12 +68,22 @@ def is_named(event: str, names: tuple[str, ...]) -> bool:
 
 
 @attrs.frozen(kw_only=True)
+class FailedReplication:
+    """Why a version could not be copied to a bucket, by which rule."""
+
+    rule_id: str
+    destination: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
 class Event:
     """Something that happened to an object, at `time_ms` (milliseconds since the epoch).
 
     `sequencer` is greater for the later of two events of a key. `version_id` is None where the bucket never kept
     versions; `size` and `etag` are of what was written. `owner_id` and `location` are the bucket's. `storage_class` is
-    what an object was moved to, or is restored from, `restored_until_ms` until when it can be read.
+    what an object was moved to, or is restored from, `restored_until_ms` until when it can be read. `replication` is of
+    what could not be copied.
     """
 
     name: str
@@ -86,6 +99,7 @@ class Event:
     origin: Origin = UNKNOWN_ORIGIN
     storage_class: str | None = None
     restored_until_ms: int | None = None
+    replication: FailedReplication | None = None
 
 
 @attrs.frozen

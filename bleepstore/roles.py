@@ -15,6 +15,8 @@ from bleepstore.model import Owner
 _NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 #: "an hour (3600 seconds) by default ... from 1 hour to 12 hours" (MaxSessionDuration of CreateRole).
 MIN_MAX_SESSION, MAX_MAX_SESSION = 3600, 43200
+#: Longer than any session: one of an access key lasts 36 hours at most (GetSessionToken), a day more for clocks.
+MAX_SESSION_MS = 60 * 3600 * 1000
 _ARN = re.compile(r"arn:aws:iam::([^:*?]+):role/([A-Za-z0-9_+=,.@-]{1,64})")
 
 

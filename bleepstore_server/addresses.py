@@ -132,8 +132,8 @@ class Clients(contextlib.ExitStack):
 
 
 @contextlib.contextmanager
-def refusals_told(what: str) -> Iterator[None]:
-    """A block that asks endpoints. What they refuse is told as a StoreError about `what`; NotThere if it is not
+def refusals_told(what: str, not_there: type[StoreError] = NotThere) -> Iterator[None]:
+    """A block that asks endpoints. What they refuse is told as a StoreError about `what`; `not_there` if it is not
     there."""
     with needing("server,aws"):
         from boto3.exceptions import Boto3Error
@@ -146,6 +146,6 @@ def refusals_told(what: str) -> Iterator[None]:
         is_there = error.response["ResponseMetadata"]["HTTPStatusCode"] != 404
         # The answer to HEAD has no document.
         said = f"{told['Code']}: {told['Message']}" if is_there or told["Code"] != "404" else "there is none"
-        raise (StoreError if is_there else NotThere)(f"{what}: {said}{bucket}") from error
+        raise (StoreError if is_there else not_there)(f"{what}: {said}{bucket}") from error
     except (BotoCoreError, Boto3Error) as error:
         raise StoreError(f"{what}: {error}") from error

@@ -7,16 +7,14 @@ themselves (`app_from_env`) do it one after the other.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
-
 from bleepstore import Store, SystemMetadata, WriteCondition
 from bleepstore.errors import BleepStoreError, NoSuchKey, PreconditionFailed
+from bleepstore.posix import fcntl
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import ServerConfig
 from bleepstore_server.declared import apply, make_bucket, read_declaration
@@ -27,18 +25,10 @@ _log = logging.getLogger("bleepstore.server")
 _LOCK = "start.lock"
 
 
-def is_asked_for(config: ServerConfig) -> bool:
-    """Whether a store is to be given anything."""
-    return bool(config.create_bucket or config.seed or config.init)
-
-
-def without(config: ServerConfig) -> ServerConfig:
-    """The configuration once all of it was given."""
-    return attrs.evolve(config, create_bucket=(), seed=None, init=None)
-
-
 def begin(store: Store, config: ServerConfig) -> None:
     """Give a store what the configuration says. Raises ConfigError, which names what cannot be."""
+    if not (config.create_bucket or config.seed or config.init):
+        return
     declared = None if config.init is None else read_declaration(Path(config.init))  # wrong: nothing is done
     with _alone(store):
         if declared is not None and config.init is not None:

@@ -1,6 +1,6 @@
 """The command line: `bleepstore serve`, what looks after a store (`keys`, `users`, `roles`, `sessions`, `access`,
-`quotas`, `rates`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`, `fsck`), and a client of S3 (`ls`, `cp`,
-...)."""
+`quotas`, `rates`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`, `fsck`, `doctor`), and a client of S3
+(`ls`, `cp`, ...)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from bleepstore.errors import BleepStoreError
 from bleepstore.posix import check_posix
 from bleepstore_server import (
     cli_access,
+    cli_admin,
     cli_adopt,
     cli_backup,
     cli_copy,
+    cli_doctor,
     cli_fsck,
     cli_keys,
     cli_objects,
@@ -31,6 +33,7 @@ from bleepstore_server import (
 )
 from bleepstore_server.addresses import NotThere
 from bleepstore_server.app_config import ConfigError
+from bleepstore_server.completion import SHELLS, commands_of
 from bleepstore_server.config import SETTINGS, ServerConfig, is_text, load_config
 from bleepstore_server.extras import needing
 
@@ -88,6 +91,22 @@ def _serve(arguments: argparse.Namespace) -> None:
         serve(config, load)
 
 
+def _add_completion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "completion",
+        help="print what a shell needs to complete this command line",
+        description="Print what a shell needs to complete this command line. For bash, in ~/.bashrc: "
+        "source <(bleepstore completion bash). For zsh the same in ~/.zshrc. For fish: bleepstore completion fish > "
+        "~/.config/fish/completions/bleepstore.fish",
+    )
+    parser.add_argument("shell", choices=list(SHELLS))
+    parser.set_defaults(run=_print_completion)
+
+
+def _print_completion(arguments: argparse.Namespace) -> None:
+    sys.stdout.write(SHELLS[arguments.shell](list(commands_of(make_parser()))))
+
+
 class _Parser(argparse.ArgumentParser):
     """Takes options by their whole names: `serve --secret-key X` is no `--secret-key-file X`."""
 
@@ -116,6 +135,9 @@ def make_parser() -> argparse.ArgumentParser:
     cli_backup.add_commands(commands)
     cli_adopt.add_commands(commands)
     cli_fsck.add_commands(commands)
+    cli_doctor.add_commands(commands)
+    cli_admin.add_commands(commands)
+    _add_completion(commands)
     return parser
 
 

@@ -147,7 +147,7 @@ def _run(
     if not source[0].startswith((OURS, S3)) and not Path(source[0]).is_dir():
         raise ConfigError(f"source: there is no directory {source[0]}")
     opener = _Opener(arguments)
-    with refusals_told(opener.ends(source[0], target[0])), opener, shown_progress("transfer") as progress:
+    with refusals_told(opener.ends(source[0], target[0]), StoreError), opener, shown_progress("transfer") as progress:
         kind: Any = VersionTransfer if arguments.versions else ObjectTransfer
         transfer = kind(
             source=opener.open(*source, is_target=False),

@@ -34,6 +34,7 @@ PREFIX = "BLEEPSTORE_"
 #: Settings that workers, which gunicorn starts, find in the environment alone.
 OF_WORKERS = ("client_timeout", "header_timeout", "min_rate")
 _MAX_SECRET = 4096
+_MIN_TOKEN = 20
 #: How the destination of events begins: its name, and the scheme of its URL.
 _DESTINATION = re.compile(r"([A-Za-z0-9_.-]+)=(?=[a-z0-9+-]+:)")
 
@@ -82,6 +83,11 @@ def _check_destinations(_: object, __: attrs.Attribute[Any], value: tuple[str, .
             open_sender(url).close()
         except StoreError as error:
             raise ConfigError(f"event_destinations: {name}: {error}") from None
+
+
+def _check_token(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and not (len(value) >= _MIN_TOKEN and value.isascii() and value.isprintable()):
+        raise ConfigError(f"{attribute.name}: it has {_MIN_TOKEN} characters of ASCII at least")
 
 
 def _check_replication_destinations(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
@@ -227,6 +233,14 @@ class ServerConfig(AppConfig):
     init: str | None = setting(
         None, "a file, TOML or JSON, that declares accounts, users, keys, roles and buckets that there are to be"
     )
+    admin_token: str | None = setting(
+        None,
+        "whoever brings it at the admin address is an administrator; only by file or environment",
+        flag=False,
+        repr=False,
+        validator=_check_token,
+    )
+    admin_token_file: str | None = setting(None, "a file whose one line is the admin_token")
     faults: tuple[str, ...] = setting(
         (), "for tests: what to do wrong on purpose, such as PutObject=slowdown;times=1", validator=_check_faults
     )
@@ -254,6 +268,8 @@ class ServerConfig(AppConfig):
         100_000_000, "a file of the audit log of this size is moved to FILE.1; 0 is never", validator=_at_least(0)
     )
     audit_keep: int = setting(10, "how many such files are kept", validator=_at_least(0))
+    #: Where each setting comes from that is not a default, for people.
+    sources: Mapping[str, str] = attrs.field(factory=dict, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -298,7 +314,9 @@ class ServerConfig(AppConfig):
         return self.data == ":memory:"
 
 
-SETTINGS: tuple[attrs.Attribute[Any], ...] = attrs.fields(attrs.resolve_types(ServerConfig))
+SETTINGS: tuple[attrs.Attribute[Any], ...] = tuple(
+    field for field in attrs.fields(attrs.resolve_types(ServerConfig)) if "help" in field.metadata
+)
 
 
 # -- secrets
@@ -425,9 +443,11 @@ def load_config(
             values[name] = _converter.structure(value, cast("Any", known[name].type))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{origin}: {error}") from None
-    if (file_name := values.get("secret_key_file")) is not None:
-        if "secret_key" in values:
-            raise ConfigError("secret_key and secret_key_file: set one of them")
-        values["secret_key"] = read_secret_file(str(file_name), given["secret_key_file"][0])
-    config = ServerConfig(**cast("dict[str, Any]", values))
+    for name in ("secret_key", "admin_token"):
+        if (file_name := values.get(f"{name}_file")) is not None:
+            if name in values:
+                raise ConfigError(f"{name} and {name}_file: set one of them")
+            values[name] = read_secret_file(str(file_name), given[f"{name}_file"][0])
+    sources = {name: origin for name, (origin, _value) in given.items()}
+    config = ServerConfig(**cast("dict[str, Any]", values), sources=sources)
     return attrs.evolve(config, workers=1) if config.in_memory and "workers" not in values else config

@@ -218,16 +218,15 @@ def _secret(key: DeclaredKey, path: Path) -> str:
 def _apply_limits(store: Store, account: DeclaredAccount) -> None:
     quota, rate = account.quota, account.rate
     if quota is not None:
-        _put_quota(store, quota, account=account.id)
+        _put_quota(store, quota, QuotaScope.ACCOUNT, account.id)
     if rate is not None:
         store.put_rate_limit(account=account.id, max_requests=rate.requests, max_bytes=rate.bytes)
 
 
-def _put_quota(store: Store, quota: Quota, *, bucket: str | None = None, account: str | None = None) -> None:
-    scope = QuotaScope.ACCOUNT if bucket is None else QuotaScope.BUCKET
+def _put_quota(store: Store, quota: Quota, scope: QuotaScope, name: str) -> None:
     known = {counted.name: counted.quota for counted in store.list_quotas() if counted.scope is scope}
-    if known.get(bucket or account or "") != quota:  # to put it counts all anew
-        store.put_quota(bucket=bucket, account=account, max_bytes=quota.max_bytes, max_objects=quota.max_objects)
+    if known.get(name) != quota:  # to put it counts all anew
+        store.put_quota(**{scope.value: name}, max_bytes=quota.max_bytes, max_objects=quota.max_objects)
 
 
 def make_bucket(store: Store, name: str, account: str | None = None, *, object_lock: bool = False) -> None:
@@ -264,4 +263,4 @@ def _apply_bucket(store: Store, bucket: DeclaredBucket) -> None:
     if bucket.policy is not None:
         store.put_bucket_policy(name, _text(bucket.policy))
     if bucket.quota is not None:
-        _put_quota(store, bucket.quota, bucket=name)
+        _put_quota(store, bucket.quota, QuotaScope.BUCKET, name)

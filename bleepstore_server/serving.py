@@ -21,6 +21,7 @@ from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, 
 from bleepstore.errors import BleepStoreError
 from bleepstore_server import beginning, gunicorn_conf
 from bleepstore_server.admin.app import AdminApp
+from bleepstore_server.admin.control import LogLevel
 from bleepstore_server.admin.services import services_of
 from bleepstore_server.app import create_app
 from bleepstore_server.app_config import ConfigError
@@ -111,16 +112,19 @@ def admin_from_env() -> WSGIApplication:
     return make_admin(config, open_to_serve(config))
 
 
-def open_to_serve(config: ServerConfig) -> Store:
-    """The store that `config` names, with its jobs; it is closed at the end of the process."""
+def open_to_serve(config: ServerConfig, *, begins: bool = True) -> Store:
+    """The store that `config` names, with its jobs; it is closed at the end of the process. If it `begins` here, it is
+    given what the configuration says (`beginning`)."""
     store = open_configured_store(config)
     # A worker that ends in order leaves no write-ahead log: catalog.db alone is then the whole catalog.
     atexit.register(store.close)
-    if beginning.is_asked_for(config):
+    if begins:
         beginning.begin(store, config)
     if config.scrub_interval_days:
         interval = dt.timedelta(days=config.scrub_interval_days)
         store.scrub_every(interval, rate=config.scrub_rate)
+    elif store.path is not None:
+        store.scrub_when_asked(rate=config.scrub_rate)
     store.jobs.start()
     return store
 
@@ -132,12 +136,15 @@ def make_admin(
     page: Page | None = None,
     meter: RateMeter | None = None,
     shared: Shared | None = None,
+    log_level: LogLevel | None = None,
 ) -> AdminApp:
-    """The app of the admin address. `page` has the figures of all workers; for the others see `Console`."""
+    """The app of the admin address. `page` has the figures of all workers, and `log_level` is that of all; for the
+    others see `Console`."""
+    services = services_of(store, config, page, log_level)
     mounts: dict[str, WSGIApplication] = {}
     if config.console:
-        mounts[CONSOLE] = console_on_demand(store, config, meter=meter, shared=shared)
-    return AdminApp(services_of(store, config, page), mounts=mounts)
+        mounts[CONSOLE] = console_on_demand(services, meter=meter, shared=shared)
+    return AdminApp(services, mounts=mounts)
 
 
 def make_app(config: ServerConfig, store: Store, admin: AdminApp, meter: RateMeter | None = None) -> WSGIApplication:
@@ -164,9 +171,7 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     is_configured = config.access_key is not None or config.allow_well_known_key
     if not config.in_memory:
         with open_configured_store(attrs.evolve(config, event_destinations=(), replication_destinations=())) as store:
-            if beginning.is_asked_for(config):
-                beginning.begin(store, config)
-                config = beginning.without(config)
+            beginning.begin(store, config)
             credentials = store.list_credentials()
             if not is_configured and not credentials and not config.read_only:
                 store.put_credential(*pair)
@@ -248,9 +253,7 @@ def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> Server
         new = load()
         kept = {name: getattr(serving, name) for name in _FIXED if getattr(serving, name) != getattr(new, name)}
         told = [name for name in kept if name not in ("port", "admin_port")]  # 0 is another port at each start
-        if not serving.in_memory:
-            new = beginning.without(new)
-        elif new.access_key is None:
+        if serving.in_memory and new.access_key is None:
             kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
         new = _with_console_url(attrs.evolve(new, **kept))
         _check(new)
@@ -302,6 +305,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
     _check(config)
     config, keys = keys_for(config)
     meter, page, shared = RateMeter(shared=True), Page(), Shared()  # before the workers are forked
+    log_level = LogLevel()
     with contextlib.closing(Listeners()) as listeners:
         config = _with_console_url(_bind(listeners, config))
         url = config.public_endpoint or url_of(config, config.host, config.port)
@@ -313,6 +317,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
             #: For the worker: the app of the admin address, and its port.
             admin: AdminApp | None = None
             admin_port: int | None = None
+            on_tick = staticmethod(log_level.look)
 
             def load_config(self) -> None:
                 """gunicorn calls this at the start, and for SIGHUP in `reload`; an error here would end it."""
@@ -328,9 +333,10 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
                 super().reload()
 
             def load(self) -> WSGIApplication:
-                store = open_to_serve(self.serving)
-                self.admin = make_admin(self.serving, store, page=page, meter=meter, shared=shared)
+                store = open_to_serve(self.serving, begins=self.serving.in_memory)
+                self.admin = make_admin(self.serving, store, page=page, meter=meter, shared=shared, log_level=log_level)
                 self.admin_port = self.serving.admin_port
+                log_level.look()  # of a worker that begins later
                 return make_app(self.serving, store, self.admin, meter)
 
         Server().run()

@@ -80,6 +80,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self._counts: WorkerCounts | None = None
         self._requests: RequestCounts | None = None
         self._next_look = 0.0
+        self._heed: Callable[[], object] = _nothing
         self._admin_address: Any = None
         self._sends_files = tls is None and self.cfg.sendfile is not False
         self._keeps_alive = bool(self.cfg.keepalive)
@@ -142,6 +143,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
     def _tick(self) -> None:
         """Called several times a second."""
         self.notify()
+        self._heed()
         now = time.monotonic()
         if self._counts is not None and now >= self._next_look:
             self._next_look = now + _LOOK_SECONDS
@@ -153,6 +155,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
     def _find_admin(self) -> None:
         """The app of the admin address, and which of the listeners that is (`bleepstore_server.serving`)."""
         self._admin = getattr(self.app, "admin", None)
+        self._heed = getattr(self.app, "on_tick", _nothing)
         port = getattr(self.app, "admin_port", None)
         addresses = [listener.getsockname() for listener in self.sockets]
         found = [address for address in addresses if isinstance(address, tuple) and address[1] == port]
@@ -305,6 +308,9 @@ def _origin_form(target: str) -> str:
     if not separator:
         return target
     return "/" + rest.partition("/")[2]
+
+
+def _nothing() -> None: ...
 
 
 def _never(_environ: WSGIEnvironment, _careful: bool) -> bool:

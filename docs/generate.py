@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
+
 from bleepstore.configurations import ACTED_UPON
+from bleepstore_server.admin.rows import Who
+from bleepstore_server.admin.table import ROWS
+from bleepstore_server.cli import make_parser
+from bleepstore_server.completion import commands_of
 from bleepstore_server.config import PREFIX, SETTINGS
 from bleepstore_server.operations import stored
 from bleepstore_server.operations.archived import get_object_torrent
@@ -88,7 +94,54 @@ and nothing is delivered. Amazon EventBridge is not there: that a bucket sends t
 """
 
 
-PAGES = {"configuration.md": configuration, "operations.md": operations}
+def _fields(shape: type | None) -> str:
+    """The fields of a shape, those that must be given first."""
+    if shape is None:
+        return ""
+    fields = attrs.fields(shape)
+    return ", ".join(f"`{field.name}`" + ("" if field.default is attrs.NOTHING else "?") for field in fields)
+
+
+def admin_api() -> str:
+    """The rows of the admin address."""
+    rows = "\n".join(
+        f"| `{row.method} {row.path}` | {row.summary} "
+        f"| {_fields(row.query)} | {_fields(row.body)} | {_fields(row.answer)} |"
+        for row in ROWS
+        if row.who is Who.ADMIN
+    )
+    return f"""# Admin API
+
+At the [admin address](../howto/admin-api.md), for administrators. What has a `?` may be left out.
+
+| | | query | body | answer |
+| --- | --- | --- | --- | --- |
+{rows}
+"""
+
+
+def command_line() -> str:
+    """Each command with its flags."""
+    parts = []
+    for command in commands_of(make_parser()):
+        flags = "\n".join(f"| `{flag}` | {said} |" for flag, said in command.flags.items() if flag != "--help")
+        if command.words and flags and command.words != ("serve",):
+            said = f"{command.help[0].upper()}{command.help[1:]}." if command.help else ""
+            parts.append(f"## bleepstore {' '.join(command.words)}\n\n{said}\n\n| | |\n| --- | --- |\n{flags}\n")
+    return f"""# Command line
+
+Each command says more with `--help`. The flags of `bleepstore serve` are [its settings](configuration.md). `bleepstore
+completion` makes scripts for bash, zsh and fish.
+
+{chr(10).join(parts)}"""
+
+
+PAGES = {
+    "configuration.md": configuration,
+    "command-line.md": command_line,
+    "admin-api.md": admin_api,
+    "operations.md": operations,
+}
 
 
 def main() -> None:

@@ -293,10 +293,11 @@ PRIVATE_PARTS = {
     "bleepstore.senders.nats_streams": {"_server_info"},
     "bleepstore.senders.rabbitmq": {"_terminate_stream"},
     "bleepstore.store.archiving": {"_Hash"},
+    "bleepstore_server.completion": {"_actions", "_choices_actions"},
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
 }
 #: Public, though their names say otherwise.
-PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe"}
+PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe", "_current_frames"}
 
 
 def private_names_in(path: Path) -> Iterator[tuple[int, str]]:

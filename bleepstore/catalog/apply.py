@@ -44,6 +44,7 @@ from bleepstore.commands import (
     DeleteUser,
     DisableCredential,
     EndReplications,
+    EndRestorations,
     EndSweep,
     FollowProvider,
     ForgetEvents,
@@ -176,6 +177,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return sweeps.forget_garbage(tables, command)
         case ForgetEvents():
             return events.forget_events(tables, command)
+        case EndRestorations():
+            return attributes.end_restorations(tables, command)
         case PutReplica():
             return replicas.put_replica(tables, command)
         case PutReplicaAttributes():

@@ -9,11 +9,13 @@ import attrs
 from bleepstore.acl_rules import check_acl, is_enforced
 from bleepstore.catalog.events import record_event
 from bleepstore.catalog.port import EventDetails, Tables
-from bleepstore.catalog.records import StoredBucket, StoredVersion
+from bleepstore.catalog.records import AwaitedRestoration, StoredBucket, StoredVersion
 from bleepstore.catalog.replication import queue_change
 from bleepstore.catalog.versions import absent_version
 from bleepstore.commands import (
+    MAX_RESTORATIONS,
     Done,
+    EndRestorations,
     PutObjectAcl,
     PutObjectLegalHold,
     PutObjectRetention,
@@ -34,7 +36,7 @@ from bleepstore.errors import (
 from bleepstore.model import ARCHIVED_CLASSES, Acl, ObjectAttributes, Restoration, midnight_after
 from bleepstore.object_lock import check_change, check_future, no_lock
 
-_Watched = PutObjectAcl | PutObjectTags | PutObjectRetention | RestoreObject
+_Watched = PutObjectAcl | PutObjectTags | PutObjectRetention | RestoreObject | EndRestorations
 _CHANGED = "The object was replaced, or its ACL was changed, meanwhile. Try again."
 _INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 
@@ -56,6 +58,13 @@ class _Found:
         if attributes.replication is not None and attributes != self.attributes:
             attributes = queue_change(tables, self.bucket, self.key, self.version, attributes, time_ms)
         self.set(tables, attributes)
+
+    def await_restoration(self, tables: Tables, ready_ms: int) -> None:
+        """Whoever watches, for nodes of a cluster must have equal rows."""
+        bucket = self.bucket
+        tables.await_restoration(
+            AwaitedRestoration(ready_ms, bucket.bucket_id, self.key, self.version.version_id, bucket.name)
+        )
 
     def record(self, tables: Tables, name: str, command: _Watched, **details: Unpack[EventDetails]) -> None:
         """Keep an event of the version, if anybody wants it."""
@@ -166,4 +175,24 @@ def restore_object(tables: Tables, command: RestoreObject) -> Result:
             found.record(
                 tables, "ObjectRestore:Completed", command, storage_class=storage_class, restored_until_ms=until_ms
             )
+        else:
+            found.await_restoration(tables, ready_ms)
     return Restored(made, is_extended)
+
+
+def end_restorations(tables: Tables, command: EndRestorations) -> Result:
+    """Tell of archived versions that can be read by now. Of those that were removed, or are restored anew, nothing is
+    told."""
+    for ready_ms, bucket_id, key, version_id, name in tables.take_restorations(command.until_ms, MAX_RESTORATIONS):
+        bucket = tables.find_bucket(name, bucket_id)
+        version = None if bucket is None else tables.find_version(bucket_id, key, version_id)
+        if bucket is None or version is None or version.is_delete_marker:
+            continue
+        found = _Found(bucket, key, version, tables.object_attributes(bucket_id, key, version))
+        restoration = found.attributes.restoration
+        if restoration is not None and restoration.ready_ms == ready_ms:
+            storage_class, until_ms = found.attributes.storage_class, restoration.until_ms
+            found.record(
+                tables, "ObjectRestore:Completed", command, storage_class=storage_class, restored_until_ms=until_ms
+            )
+    return Done()

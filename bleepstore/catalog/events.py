@@ -9,7 +9,7 @@ from bleepstore.catalog.records import StoredBucket
 from bleepstore.commands import Done, ForgetEvents, Result
 from bleepstore.events import UNKNOWN_ORIGIN, Event, Origin
 
-#: How many events may wait for a destination. Of more the oldest are dropped, and counted.
+#: How many events may wait for a destination. Of more the oldest of the account that has most are dropped, and counted.
 MAX_WAITING = 100_000
 
 

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypedDict
 
 from bleepstore.catalog.records import (
+    AwaitedRestoration,
     CompletedUpload,
     Content,
     DeleteMarker,
@@ -36,7 +37,7 @@ from bleepstore.commands import (
     RegisterPart,
     Result,
 )
-from bleepstore.events import Event, WaitingEvent, WaitingEvents
+from bleepstore.events import Event, FailedReplication, WaitingEvent, WaitingEvents
 from bleepstore.lifecycle_due import Aged
 from bleepstore.model import (
     Acl,
@@ -273,6 +274,9 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def count_replications(self) -> list[WaitingReplication]:
         """What waits for each destination, in the order of their names."""
 
+    def next_restoration_ms(self) -> int | None:
+        """When the next archived version can be read that was asked for; None: none was."""
+
     def sweep_times(self) -> tuple[int, int]:
         """(begun, ended): up to when the last sweep was begun and ended, in milliseconds."""
 
@@ -285,6 +289,7 @@ class EventDetails(TypedDict, total=False):
     etag: str | None
     storage_class: str | None
     restored_until_ms: int | None
+    replication: FailedReplication | None
 
 
 class Tables(Protocol):
@@ -371,6 +376,9 @@ class Tables(Protocol):
 
     def put_session_key(self, key: str, sealed_by: str | None, expected: str | None) -> None:
         """The key of the tokens of sessions instead of the one that is stored as `expected`; None: if there is none."""
+
+    def forget_revocations(self, before_ms: int) -> None:
+        """Those of sessions that all began before."""
 
     def revoke_sessions(self, principal: str, until_ms: int) -> None:
         """The time never goes back."""
@@ -493,12 +501,19 @@ class Tables(Protocol):
         in common."""
 
     def add_event(self, event: Event, rules: Sequence[tuple[str, str]], max_waiting: int) -> None:
-        """Keep an event for destinations, each with the id of the rule that names it. A destination for which more than
-        `max_waiting` wait then drops its oldest, and counts them. What watches all events of the process is told of it
-        after the commit, whether it is kept or not."""
+        """Keep an event for destinations, each with the id of the rule that names it. If more than `max_waiting` wait
+        for one, it drops the oldest of the account of which most wait, and counts that. What watches all events of the
+        process is told of it after the commit, whether it is kept or not."""
 
     def forget_events(self, destination: str, through: int) -> None:
         """Those of a destination up to this number."""
+
+    # -- restorations
+
+    def await_restoration(self, awaited: AwaitedRestoration) -> None: ...
+
+    def take_restorations(self, until_ms: int, limit: int) -> list[AwaitedRestoration]:
+        """Those that end up to then, the earliest first, which are awaited no more."""
 
     # -- replication
 

@@ -146,6 +146,16 @@ class RecordedEvent(NamedTuple):
     destinations: tuple[str, ...]
 
 
+class AwaitedRestoration(NamedTuple):
+    """An archived version that can be read from `ready_ms` on, if it is still there."""
+
+    ready_ms: int
+    bucket_id: int
+    key: str
+    version_id: str
+    bucket: str
+
+
 class ProtectedVersion(NamedTuple):
     """A version with a retention, which may be over, or with a legal hold."""
 

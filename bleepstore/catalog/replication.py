@@ -21,6 +21,7 @@ from bleepstore.commands import (
 )
 from bleepstore.encryption import EncryptionKind
 from bleepstore.errors import NoSuchBucket
+from bleepstore.events import FailedReplication
 from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes
 from bleepstore.replication import (
     Replica,
@@ -167,4 +168,10 @@ def _note(
             version_id=task.version_id,
             size=version.size,
             etag=version.etag,
+            replication=_failure(bucket, task, outcome),
         )
+
+
+def _failure(bucket: StoredBucket, task: ReplicationTask, outcome: ReplicationOutcome) -> FailedReplication:
+    rules = (rule.id for rule in bucket.settings.replication or () if rule.destination == task.destination)
+    return FailedReplication(rule_id=next(rules, ""), destination=task.destination, reason=outcome.error or "")

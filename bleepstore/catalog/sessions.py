@@ -5,6 +5,7 @@ from __future__ import annotations
 from bleepstore.catalog.port import Tables
 from bleepstore.commands import DeleteRole, Done, PutRole, PutSessionKey, Result, RevokeSessions
 from bleepstore.errors import NoSuchRole
+from bleepstore.roles import MAX_SESSION_MS
 
 
 def put_role(tables: Tables, command: PutRole) -> Result:
@@ -26,5 +27,7 @@ def put_session_key(tables: Tables, command: PutSessionKey) -> Result:
 
 
 def revoke_sessions(tables: Tables, command: RevokeSessions) -> Result:
+    """What was revoked so long ago that no session of then can go on is forgotten."""
+    tables.forget_revocations(command.time_ms - MAX_SESSION_MS)
     tables.revoke_sessions(command.principal, command.until_ms)
     return Done()

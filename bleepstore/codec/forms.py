@@ -45,7 +45,7 @@ from bleepstore.codec.records import (
 )
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
-from bleepstore.events import Event, EventRule, Origin
+from bleepstore.events import Event, EventRule, FailedReplication, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     UNCONDITIONAL,
@@ -441,12 +441,14 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("begin-sweep/1", c.BeginSweep, **_STAMP, until_ms=INTEGER),
     form("end-sweep/1", c.EndSweep, **_STAMP, until_ms=INTEGER),
     form("forget-garbage/1", c.ForgetGarbage, **_STAMP, garbage_ids=tuple_of(INTEGER)),
+    form("end-restorations/1", c.EndRestorations, **_STAMP, until_ms=INTEGER),
     form("forget-events/1", c.ForgetEvents, **_STAMP, destination=TEXT, through=INTEGER),
     form(
         "put-replica/1",
         c.PutReplica,
         **_KEY,
         version_id=TEXT,
+        sequence=INTEGER,
         owner=OWNER,
         modified_ms=INTEGER,
         written=optional(_COMMAND),
@@ -561,6 +563,7 @@ EVENT_FORMS: tuple[RecordForm, ...] = (
         origin=_ORIGIN,
         storage_class=OPTIONAL_TEXT,
         restored_until_ms=OPTIONAL_INTEGER,
+        replication=optional(struct(FailedReplication, rule_id=TEXT, destination=TEXT, reason=TEXT)),
     ),
 )
 EVENT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}

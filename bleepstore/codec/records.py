@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from bleepstore.errors import StoreError
+from bleepstore.errors import NotUnderstood, StoreError
 
 #: The raw bytes behind the JSON of a record: none, or one item.
 Tail = list[bytes]
@@ -20,7 +20,7 @@ Upcast = Callable[[Fields], Fields]
 _to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 
-class UnknownTag(StoreError):
+class UnknownTag(NotUnderstood):
     """The bytes hold a command or result that this version does not know; upgrade it."""
 
 

@@ -45,7 +45,15 @@ from bleepstore.commands.buckets import (
     PutBucketVersioning,
 )
 from bleepstore.commands.change import Change
-from bleepstore.commands.jobs import BeginSweep, EndSweep, FollowProvider, ForgetEvents, ForgetGarbage
+from bleepstore.commands.jobs import (
+    MAX_RESTORATIONS,
+    BeginSweep,
+    EndRestorations,
+    EndSweep,
+    FollowProvider,
+    ForgetEvents,
+    ForgetGarbage,
+)
 from bleepstore.commands.objects import (
     ApplyLifecycle,
     DeleteEntry,
@@ -108,6 +116,7 @@ Command = (
     | EndSweep
     | ForgetGarbage
     | ForgetEvents
+    | EndRestorations
     | PutReplica
     | PutReplicaAttributes
     | EndReplications
@@ -115,6 +124,7 @@ Command = (
 )
 
 __all__ = [
+    "MAX_RESTORATIONS",
     "AbortUpload",
     "ApplyLifecycle",
     "AssembledPart",
@@ -135,6 +145,7 @@ __all__ = [
     "DisableCredential",
     "Done",
     "EndReplications",
+    "EndRestorations",
     "EndSweep",
     "FollowProvider",
     "ForgetEvents",

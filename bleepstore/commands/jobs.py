@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from bleepstore.commands.change import Change
@@ -65,6 +67,22 @@ class ForgetGarbage(Change):
     request_id: str
     time_ms: int
     garbage_ids: tuple[int, ...]
+
+
+#: How many restorations one command ends at the most.
+MAX_RESTORATIONS = 1000
+
+
+@attrs.frozen(kw_only=True)
+class EndRestorations(Change):
+    """Archived versions can be read that were asked for: those whose time was up to `until_ms`, the earliest first."""
+
+    frees_space = True
+    origin: ClassVar[Origin | None] = None
+
+    request_id: str
+    time_ms: int
+    until_ms: int
 
 
 @attrs.frozen(kw_only=True)

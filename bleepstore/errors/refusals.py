@@ -40,8 +40,8 @@ class S3Error(BleepStoreError):
     @property
     def fields(self) -> dict[str, Any]:
         """The facts of this refusal: field name -> value, without those that are None."""
-        pairs = ((a.name, getattr(self, a.name)) for a in attrs.fields(type(self)))
-        return {name: value for name, value in pairs if value is not None}
+        names = [field.name for field in attrs.fields(type(self))]
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     # attrs compares exceptions by identity; a refusal is a value, also after it was written down and read again.
     def __eq__(self, other: object) -> bool:

@@ -130,6 +130,10 @@ class CatalogTooOld(StoreError):
     """The catalog is of an older BleepStore; open it once without `read_only=True`, which brings it up to date."""
 
 
+class NotUnderstood(StoreError):
+    """What a newer version has written, of which this one does not know what it means: upgrade this one."""
+
+
 class CatalogTooNew(StoreError):
     """The catalog was written by a newer BleepStore; upgrade this one."""
 

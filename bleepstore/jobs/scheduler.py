@@ -19,6 +19,8 @@ from bleepstore.jobs.removing import log
 
 #: How long the thread lets garbage gather, so that a busy store is asked twice a second at the most.
 _GATHER_SECONDS = 0.5
+#: So that nobody forgets that it is paused.
+MAX_PAUSE_SECONDS = 24 * 3600
 #: How long a program that drops a store waits for the run that is under way.
 _ABANDON_SECONDS = 1.0
 
@@ -63,6 +65,11 @@ class Jobs:
         self._entries: dict[str, _Entry] = {}
         #: The process that had the lease at its last look: a forked child has a copy of this object, and not the lease.
         self._holder: int | None = None
+        #: Where there is no folder that says it.
+        self._paused_ms = 0
+        self._is_paused = False
+        #: What was asked for where there is no folder.
+        self._wanted: set[str] = set()
         self._notified = threading.Event()
         self._stopped = threading.Event()
         self._at_end: Callable[[], None] | None = None
@@ -91,6 +98,25 @@ class Jobs:
             self._find(name).job.restart()
             return self.finish(name)
 
+    def ask(self, name: str) -> None:
+        """Have a job run, from the beginning of a pass, by the process whose thread runs the jobs: within seconds,
+        once no other job is under way. Where none does, one will when it starts. While the jobs are paused it waits.
+
+        Raises StoreError for a name that no job has; StoreReadOnly, OSError."""
+        self._find(name)
+        self._file.want(name)
+        self._wanted.add(name)
+        self.notify()
+
+    def _take_wanted(self) -> None:
+        """Those that were asked for are due now."""
+        names = self._file.take_wanted(self._entries) if self._file.is_kept else list(self._wanted)
+        self._wanted.difference_update(names)
+        for name in names:
+            with self._work_lock:
+                self._entries[name].job.restart()
+                self._entries[name].next_ms = 0
+
     def finish(self, name: str) -> JobStatus:
         """As `run`, to the end of the pass that is under way, if one is."""
         entry = self._find(name)
@@ -115,8 +141,32 @@ class Jobs:
         return tuple(ran)
 
     def status(self) -> tuple[JobStatus, ...]:
-        """What can be seen of each job."""
-        return tuple(entry.status() for entry in list(self._entries.values()))
+        """What can be seen of each job, of its last run in whatever process that was."""
+        told = {} if self.holds_lease else self._file.read_statuses()
+        found = [entry.status() for entry in list(self._entries.values())]
+        return tuple(max(one, told.get(one.name, one), key=_last_run) for one in found)
+
+    def pause(self, seconds: float) -> int:
+        """Have no process run what is due by itself for so long, a day at the most; 0 ends a pause. What is under way
+        ends its run. `run` works all the same. Returns until when, in milliseconds of the store's clock.
+
+        Raises ValueError, StoreReadOnly, OSError."""
+        if not 0 <= seconds <= MAX_PAUSE_SECONDS:
+            raise ValueError(f"a pause lasts {MAX_PAUSE_SECONDS} seconds at the most, not {seconds}")
+        if self._read_only:
+            raise StoreReadOnly("The store was opened with read_only=True: its jobs run elsewhere, if at all.")
+        until_ms = 0 if not seconds else self._clock() + int(seconds * 1000)
+        self._file.write_pause_ms(until_ms)
+        self._paused_ms = until_ms
+        if not seconds:
+            self.notify()
+        return until_ms
+
+    @property
+    def paused_until_ms(self) -> int:
+        """0: they are not paused."""
+        until_ms = self._file.read_pause_ms() if self._file.is_kept else self._paused_ms
+        return until_ms if until_ms > self._clock() else 0
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -230,11 +280,16 @@ class Jobs:
             with self._work_lock:
                 self._remember()
                 self._recall()
+        self._is_paused = bool(holds and self.paused_until_ms)
+        if holds and not self._is_paused:
+            self._take_wanted()
         ran = self._run_those(self._is_ours, lambda: Budget(is_stopped=self._stopped.is_set))
+        if ran and holds:
+            self._file.write_statuses([entry.status() for entry in list(self._entries.values())])
         return any(self._entries[name].changed or self._goes_on(self._entries[name]) for name in ran)
 
     def _is_ours(self, job: Job) -> bool:
-        return self.holds_lease or not job.needs_lease
+        return not job.needs_lease or (self.holds_lease and not self._is_paused)
 
     def _goes_on(self, entry: _Entry) -> bool:
         return entry.is_under_way and self._is_ours(entry.job)
@@ -267,3 +322,7 @@ class Jobs:
         self._notified.set()
         if thread is not threading.current_thread():
             thread.join(_ABANDON_SECONDS)
+
+
+def _last_run(status: JobStatus) -> int:
+    return status.last_run_ms or 0

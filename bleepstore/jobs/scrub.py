@@ -10,6 +10,8 @@ import attrs
 from bleepstore.errors import Damage
 from bleepstore.jobs.job import Budget, Job, Ran
 
+#: The interval of scrubs that are only done when somebody asks for one: a hundred years.
+WHEN_ASKED_MS = 100 * 365 * 24 * 3600 * 1000
 _log = logging.getLogger("bleepstore.scrub")
 
 
@@ -37,6 +39,10 @@ class ScrubJob(Job):
         self._pass: Iterator[ScrubStep] | None = None
         self._found = 0
         self.interval_ms = interval_ms
+
+    @property
+    def first_wait_ms(self) -> int:
+        return self.interval_ms if self.interval_ms == WHEN_ASKED_MS else 0
 
     def restart(self) -> None:
         self._pass = None

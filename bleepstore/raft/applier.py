@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bleepstore.errors import BleepStoreError
-from bleepstore.raft.messages import Entry, EntryKind
+from bleepstore.raft.comparison import Fingerprint
+from bleepstore.raft.messages import Configuration, Entry, EntryKind
 from bleepstore.raft.state_machine import StateMachine
+from bleepstore.raft.storage import LogTooNew
 from bleepstore.raft.waiting import AppliedWatch, Proposals
 
 #: Entries that are applied in one transaction, unless a single Ready hands out more.
@@ -24,9 +26,20 @@ class Applier:
     """Owns the state machine's writes. `post` gets ("applied", index), ("durable", index) or ("failed", error)."""
 
     def __init__(
-        self, state_machine: StateMachine, proposals: Proposals, post: Callable[[tuple[str, Any]], None], name: str
+        self,
+        state_machine: StateMachine,
+        proposals: Proposals,
+        post: Callable[[tuple[str, Any]], None],
+        name: str,
+        *,
+        level: int = 1,
+        known_level: int = 1,
     ) -> None:
+        """`level`: the feature level that is in effect where the state machine is; the program knows `known_level`."""
+        self._known_level = known_level
         self.state_machine = state_machine
+        self._level = level
+        self._fingerprint = Fingerprint()
         self.watch = AppliedWatch(state_machine.applied)
         self._proposals = proposals
         self._post = post
@@ -47,12 +60,16 @@ class Applier:
         """Make what is applied durable, and post how far it is."""
         self._queue.put("durable")
 
-    def replace(self, save: Callable[[], None], name: str) -> None:
-        """Save the log's new beginning, then put the prepared state `name` instead of the present one."""
+    def replace(self, save: Callable[[], None], name: str, level: int) -> None:
+        """Save the log's new beginning, then put the prepared state `name`, of a feature level, instead of the present
+        one.
+        """
         with self._lock:
             self._era += 1
             save()
             self.state_machine.install(name)
+            self._level = level
+            self._fingerprint = Fingerprint()
             applied = self.state_machine.applied
         self.watch.reached(applied)
 
@@ -113,18 +130,66 @@ class Applier:
         return following is None or self._work(following)
 
     def _apply(self, era: int, entries: list[Entry]) -> None:
+        for position, entry in enumerate(entries):
+            if entry.kind is EntryKind.CONFIGURATION and Configuration.decode(entry.data).level > self._level:
+                if position:
+                    self._apply_batch(era, entries[:position])
+                self._raise_level(era, entry)
+                if position + 1 < len(entries):
+                    self._apply(era, entries[position + 1 :])
+                return
+        self._apply_batch(era, entries)
+
+    def _raise_level(self, era: int, entry: Entry) -> None:
+        """Between the commands before it, which the old level made, and those of the new one."""
+        level = Configuration.decode(entry.data).level
+        if level > self._known_level:
+            raise LogTooNew(f"the cluster goes on to feature level {level}, this version knows {self._known_level}")
+        with self._lock:
+            if era != self._era:
+                return
+            self._check_follow([entry])
+            self.state_machine.raise_level(self._level, level, entry.index)
+            self._level = level
+            found = self._fingerprint.take(entry.index, b"")
+        self._tell(entry.index, [] if found is None else [found])
+
+    def _check_follow(self, entries: list[Entry]) -> None:
+        """They are the next ones, each once."""
+        first, last = entries[0].index, entries[-1].index
+        if first != self.state_machine.applied + 1 or last != first + len(entries) - 1:
+            raise OutOfOrder(f"{len(entries)} entries {first}..{last} would follow {self.state_machine.applied}")
+
+    def _tell(self, through: int, fingerprints: list[tuple[int, int]]) -> None:
+        self.watch.reached(through)
+        for one in fingerprints:
+            self._post(("compared", one))
+        self._post(("applied", through))
+
+    def _apply_batch(self, era: int, entries: list[Entry]) -> None:
         commands = [entry for entry in entries if entry.kind is EntryKind.COMMAND]
         through = entries[-1].index
         with self._lock:
             if era != self._era:
                 return
-            if entries[0].index != self.state_machine.applied + 1:
-                raise OutOfOrder(f"entry {entries[0].index} would follow {self.state_machine.applied}")
+            self._check_follow(entries)
             results = self.state_machine.apply([(entry.index, entry.data) for entry in commands], through)
+            fingerprints = self._fingerprints(entries, results)
         for entry, result in zip(commands, results, strict=True):
             if entry.request_id:
                 proposal = self._proposals.take(entry.request_id)
                 if proposal is not None:
                     proposal.future.set_result(result)
-        self.watch.reached(through)
-        self._post(("applied", through))
+        self._tell(through, fingerprints)
+
+    def _fingerprints(self, entries: list[Entry], results: Sequence[object]) -> list[tuple[int, int]]:
+        """Of the windows that end in this batch."""
+        found, following = [], iter(results)
+        for entry in entries:
+            is_command = entry.kind is EntryKind.COMMAND
+            one = self._fingerprint.take(
+                entry.index, self.state_machine.fingerprint(next(following)) if is_command else b""
+            )
+            if one is not None:
+                found.append(one)
+        return found

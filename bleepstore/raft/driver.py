@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from bleepstore.raft.applier import Applier
+from bleepstore.raft.comparison import StateDiffers
 from bleepstore.raft.fetcher import Fetcher
 from bleepstore.raft.log_meter import LogMeter
 from bleepstore.raft.messages import (
@@ -33,7 +34,7 @@ from bleepstore.raft.node_settings import Host, NodeCounters, NodeSettings
 from bleepstore.raft.senders import Senders
 from bleepstore.raft.state import system_random
 from bleepstore.raft.state_machine import SnapshotRefused, StateMachine
-from bleepstore.raft.storage import LogStorage
+from bleepstore.raft.storage import LogStorage, LogTooNew
 from bleepstore.raft.transport import Transport
 from bleepstore.raft.waiting import (
     LowSpace,
@@ -64,14 +65,24 @@ class Driver:
         settings: NodeSettings,
         host: Host,
     ) -> None:
-        """Raises LogMisuse if there is a gap between the log and the state machine."""
+        """Raises LogMisuse if there is a gap between the log and the state machine, LogTooNew if the cluster uses a
+        feature level that this program does not know.
+        """
         rng = system_random() if host.rng is None else host.rng
         self.core = host.make_core(log, rng, state_machine.applied, settings.core)
         self.id = self.core.node
         self.settings = settings
         self.counters = NodeCounters()
         self.proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
-        self.applier = Applier(state_machine, self.proposals, post, f"raft-{self.id}-apply")
+        self._check_level()
+        self.applier = Applier(
+            state_machine,
+            self.proposals,
+            post,
+            f"raft-{self.id}-apply",
+            level=self.core.configuration.level,
+            known_level=settings.core.level,
+        )
         self.stopping = False  # nothing more is saved or sent
         self._log = log
         self._state_machine = state_machine
@@ -123,10 +134,27 @@ class Driver:
             self._ask()
         while (ready := self.core.ready()) is not None:
             self._handle(ready)
+        self._check_level()
+        self._check_state()
         if self.core.is_removed:
             self._refuse_all(RemovedFromCluster(f"node {self.id} was removed from the cluster: ask another one"))
         if self._is_leaving and self.core.role is not Role.LEADER and self.core.leader is not None:
             self.stopping = True
+
+    def _check_level(self) -> None:
+        if self.core.is_too_old:
+            level, known = self.core.configuration.level, self.settings.core.level
+            raise LogTooNew(f"the cluster is at feature level {level}, this version knows {known}: upgrade this node")
+
+    def _check_state(self) -> None:
+        index = self.core.comparison.differs_at
+        if index:
+            reason = (
+                f"the state of node {self.id} at index {index} is not that of the majority. Remove the node from the "
+                "cluster, and add one with an empty directory"
+            )
+            self._state_machine.condemn(reason)
+            raise StateDiffers(reason)
 
     def end(self, reason: BaseException, unread: Sequence[Any], seconds: float) -> None:
         """Tell all who wait, and release what is held: `unread` are the events that were not taken. Whoever uses it
@@ -187,6 +215,8 @@ class Driver:
         what, value = event
         if what == "applied":
             self.core.applied(value)
+        elif what == "compared":
+            self.core.comparison.note(*value)
         elif what == "tick":
             self._tick()
         elif what == "durable":
@@ -387,7 +417,9 @@ class Driver:
 
     def _install(self, ready: Ready, snapshot: SnapshotMeta) -> None:
         hard = ready.hard_state or self._unsaved_hard
-        self.applier.replace(lambda: self._write(hard, ready.truncate_from, ready), snapshot.name)
+        self.applier.replace(
+            lambda: self._write(hard, ready.truncate_from, ready), snapshot.name, snapshot.configuration.level
+        )
 
     def _compaction_is_due(self) -> bool:
         settings, last = self.settings, self._compactable(self._state_machine.applied)

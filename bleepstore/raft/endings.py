@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 
-from bleepstore.errors import NO_SPACE, CatalogDamaged, CatalogTooNew, StorageFull, StorageUnavailable
+from bleepstore.errors import NO_SPACE, CatalogDamaged, CatalogTooNew, NotUnderstood, StorageFull, StorageUnavailable
+from bleepstore.raft.comparison import StateDiffers
 from bleepstore.raft.storage import LogDamaged, LogFailed, LogFull, LogTooNew
 
 
@@ -20,6 +21,7 @@ class Ending(enum.Enum):
     DISK_FULL = (75, False, "the disk is full: free some space, then start it again")
     DISK_FAILED = (74, True, "the disk failed: started again it goes on from what is there; look at the disk")
     DAMAGED = (65, False, "what is stored is not sound: remove the node, and add one with an empty directory")
+    DIFFERS = (76, False, "its state is not that of the others: remove the node, and add one with an empty directory")
     TOO_OLD = (78, False, "the cluster uses what this version does not know: upgrade it, then start it again")
 
     def __init__(self, exit_status: int, may_restart: bool, advice: str) -> None:
@@ -44,7 +46,9 @@ def ending_of(error: BaseException | None) -> Ending:
                 return Ending.DISK_FAILED
             case LogDamaged() | CatalogDamaged():
                 return Ending.DAMAGED
-            case LogTooNew() | CatalogTooNew():
+            case StateDiffers():
+                return Ending.DIFFERS
+            case LogTooNew() | CatalogTooNew() | NotUnderstood():
                 return Ending.TOO_OLD
             case _:
                 error = error.__cause__

@@ -12,6 +12,8 @@ not campaign before having applied it.
 
 from __future__ import annotations
 
+import attrs
+
 from bleepstore.errors import BleepStoreError
 from bleepstore.raft.messages import (
     Accepted,
@@ -38,8 +40,10 @@ def changed(configuration: Configuration, change: ConfChange) -> Configuration:
     now = configuration
     if now.is_joint:
         raise ImpossibleChange("the last change is not finished")
-    if not (change.learn or change.promote or change.remove):
+    if not (change.learn or change.promote or change.remove or change.level):
         raise ImpossibleChange("nothing to change")
+    if change.level and change.level <= now.level:
+        raise ImpossibleChange(f"the feature level is {now.level} already, and never falls")
     members = frozenset(now.members)
     for one in change.learn:
         if one in members or one in change.promote or one in change.remove:
@@ -57,7 +61,8 @@ def changed(configuration: Configuration, change: ConfChange) -> Configuration:
         one for one in (*now.learners, *change.learn) if one not in change.remove and one not in change.promote
     )
     outgoing = now.voters if set(voters) != set(now.voters) else ()
-    return now.followed_by(voters, outgoing, learners)
+    following = now.followed_by(voters, outgoing, learners)
+    return attrs.evolve(following, level=change.level) if change.level else following
 
 
 class Membership(Reads):
@@ -105,7 +110,27 @@ class Membership(Reads):
             return Refusal.REMOVED_SENDER
         if not all(map(is_text, change.learn)):
             return Refusal.MALFORMED_TEXT
+        level = max(change.level, self.configuration.level)
+        who = self.configuration.members if change.level else change.promote
+        if any(self._announced(one) < level for one in who):
+            return Refusal.LEVEL_NOT_ANNOUNCED
         return None if all(self._is_caught_up(one) for one in change.promote) else Refusal.NOT_CAUGHT_UP
+
+    def _announced(self, member: NodeId) -> int:
+        """The feature level that a member has announced to this leader."""
+        if member == self.node:
+            return self.settings.level
+        peer = self.tracker.progress.get(member)
+        return 1 if peer is None else peer.level
+
+    def announced_level(self) -> int:
+        """The feature level that all members have announced, at the leader."""
+        return min(map(self._announced, self.configuration.members), default=1)
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether the cluster uses a feature level that this program does not know."""
+        return self.tracker.configuration.level > self.settings.level
 
     def _is_caught_up(self, learner: NodeId) -> bool:
         """It has almost the whole log, and in any case the entry that made it a learner: a node without any log or

@@ -99,6 +99,7 @@ class Refusal(enum.Enum):
     CHANGE_PENDING = "another change of the membership is under way"
     BAD_CHANGE = "the change of the membership cannot be made from the present one"
     NOT_CAUGHT_UP = "the learner does not have the log yet"
+    LEVEL_NOT_ANNOUNCED = "a member does not know this feature level, or has not said so yet"
     NOT_A_VOTER = "the node has no vote"
     REUSED_CONTEXT = "the context of a read must be greater than all before it"
     UNKNOWN_READ = "nobody waits for the answer to this read"
@@ -126,6 +127,8 @@ class Configuration:
     # Who ever was a member and is none any more: these ids never come back. Part of the membership, so that neither
     # compaction, nor a restart, nor a snapshot forgets them.
     removed: tuple[NodeId, ...] = attrs.field(default=(), converter=_ids)
+    # The feature level: what proposers may use. Every member knows it, or it would not have been raised to it.
+    level: int = 1
 
     def __attrs_post_init__(self) -> None:
         both = set(self.learners) & (set(self.voters) | set(self.voters_outgoing))
@@ -151,15 +154,19 @@ class Configuration:
     ) -> Configuration:
         """The next membership; it remembers who leaves."""
         left = set(self.members).difference(voters, voters_outgoing, learners)
-        return Configuration(voters, voters_outgoing, learners, (*self.removed, *left))
+        return Configuration(voters, voters_outgoing, learners, (*self.removed, *left), self.level)
 
     def encode(self) -> bytes:
-        """Canonical JSON: equal configurations give equal bytes. Form 2 is form 1 and the removed ids, if any."""
+        """Canonical JSON: equal configurations give equal bytes. Form 2 is form 1 and the removed ids, if any; form 3
+        has a feature level above 1 as well.
+        """
         record: dict[str, object] = {
             "form": 1, "voters": self.voters, "outgoing": self.voters_outgoing, "learners": self.learners,
         }  # fmt: skip
         if self.removed:
             record |= {"form": 2, "removed": self.removed}
+        if self.level > 1:
+            record |= {"form": 3, "removed": self.removed, "level": self.level}
         return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
 
     @staticmethod
@@ -167,14 +174,17 @@ class Configuration:
         """The inverse of `encode`. Raises MalformedValue."""
         try:
             record = json.loads(data)
-            if record["form"] not in (1, 2):
+            if record["form"] not in (1, 2, 3):
                 raise MalformedValue(f"unknown form {record['form']!r} of a configuration: upgrade this node")
             parts = [record["voters"], record["outgoing"], record["learners"]]
-            if record["form"] == 2:
-                parts.append(record["removed"])
+            parts.append(record["removed"] if record["form"] > 1 else [])
             if not all(isinstance(part, list) and all(map(is_text, part)) for part in parts):
                 raise MalformedValue("a configuration holds lists of ids")
-            return Configuration(*(tuple(part) for part in parts))
+            level = record["level"] if record["form"] > 2 else 1
+            if type(level) is not int or not 1 <= level < MAX_NUMBER:
+                raise MalformedValue("a feature level is a number")
+            voters, outgoing, learners, removed = (tuple(part) for part in parts)
+            return Configuration(voters, outgoing, learners, removed, level)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise MalformedValue(f"not a configuration: {error!r}") from error
 
@@ -190,6 +200,7 @@ class ConfChange:
     learn: tuple[NodeId, ...] = attrs.field(default=(), converter=_ids)  # new learners
     promote: tuple[NodeId, ...] = attrs.field(default=(), converter=_ids)  # learners that become voters
     remove: tuple[NodeId, ...] = attrs.field(default=(), converter=_ids)  # voters or learners that leave
+    level: int = 0  # the feature level that all members have announced; 0: it stays. It never falls
 
 
 @attrs.frozen
@@ -292,12 +303,18 @@ class AppendReply(Envelope):
 class Heartbeat(Envelope):
     commit: int  # never beyond what the receiver has acknowledged
     read_round: int  # the leader's count of read confirmations; unique within the term
+    asked: int = 0  # the index whose fingerprint is asked for; see `comparison`
+    agreed: int = 0  # an index at which a majority has this one
+    fingerprint: int = 0
 
 
 @attrs.frozen
 class HeartbeatReply(Envelope):
     read_round: int  # repeated from the heartbeat: the sender still followed when it was asked
     low_on_space: bool = False  # the sender's disk is almost full
+    level: int = 1  # the newest feature level that the sender knows
+    compared: int = 0  # the index that was asked for, if the sender has its fingerprint
+    fingerprint: int = 0
 
 
 @attrs.frozen

@@ -162,9 +162,12 @@ class Replication(RaftState):
     def _send_heartbeats(self) -> None:
         """They carry the read round too, so one that was lost is asked again."""
         committed = self.log.committed
+        compared = self.comparison.question(self.node)
         for peer in self.tracker.peers:
             commit = peer.match if peer.match < committed else committed
-            self._messages.append(Heartbeat(self.cluster, self.node, peer.node, self.term, commit, self._round))
+            self._messages.append(
+                Heartbeat(self.cluster, self.node, peer.node, self.term, commit, self._round, *compared)
+            )
 
     # --- a follower receives ---
 
@@ -261,9 +264,13 @@ class Replication(RaftState):
         if m.commit > self.log.last:
             return Refusal.COMMIT_BEYOND_LOG
         self._commit_to(m.commit)
+        self.comparison.agree(m.agreed, m.fingerprint)
         self._after.append(
-            HeartbeatReply(self.cluster, self.node, m.sender, self.term, m.read_round, self.low_on_space)
-        )
+            HeartbeatReply(
+                self.cluster, self.node, m.sender, self.term, m.read_round, self.low_on_space, self.settings.level,
+                *self.comparison.answer(m.asked),
+            )
+        )  # fmt: skip
         return None
 
     def _commit_to(self, index: int) -> None:
@@ -338,6 +345,9 @@ class Replication(RaftState):
         peer = self.tracker.progress[m.sender]
         peer.recent_active = True
         peer.low_on_space = m.low_on_space
+        peer.level = m.level
+        if m.level == self.settings.level:  # another version may see its results in other words
+            self.comparison.answered(m.sender, m.compared, m.fingerprint, self.tracker.configuration.voters)
         if m.read_round > peer.read_round:
             peer.read_round = m.read_round
             self._confirm_reads()

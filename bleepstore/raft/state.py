@@ -18,6 +18,7 @@ from typing import Protocol
 import attrs
 
 from bleepstore.errors import BleepStoreError
+from bleepstore.raft.comparison import Comparison
 from bleepstore.raft.log_view import LogView
 from bleepstore.raft.messages import (
     Counters,
@@ -72,6 +73,7 @@ class Settings:
     max_uncommitted_bytes: int = 64 << 20  # proposals that wait for their commit; more are refused
     max_apply_bytes: int = 16 << 20  # committed entries handed out but not yet applied
     max_waiting_reads: int = 4096  # reads that wait for the first commit of a term, or for an answer of the leader
+    level: int = 1  # the newest feature level that this program knows
     promote_lag: int = 64  # a learner may be promoted when it lacks no more entries than this
 
 
@@ -93,9 +95,9 @@ class RaftState:
         "_after", "_applying", "_applying_bytes", "_early_reads", "_emitted_hard", "_emitted_soft", "_farewell",
         "_fetch", "_fetching", "_forwarded_reads", "_handed_configurations", "_last_context", "_lost_reads",
         "_messages", "_pump_due", "_reads_ready", "_rng", "_round", "_round_due", "_token",
-        "_waiting_reads", "_was_told_of_removal", "cluster", "configurations", "counters", "election_elapsed",
-        "election_timeout", "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space", "node",
-        "pending_configuration_index", "role", "settings", "state_bytes", "term", "tracker", "transfer_target",
+        "_waiting_reads", "_was_told_of_removal", "cluster", "comparison", "configurations", "counters",
+        "election_elapsed", "election_timeout", "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space",
+        "node", "pending_configuration_index", "role", "settings", "state_bytes", "term", "tracker", "transfer_target",
         "uncommitted_bytes", "vote", "votes",
     )  # fmt: skip
 
@@ -130,6 +132,7 @@ class RaftState:
         self.uncommitted_bytes = 0
         self.low_on_space = False  # set by the driver: proposals are refused unless they free some, all else goes on
         self.state_bytes = 0  # set by the driver: about how many bytes a snapshot has
+        self.comparison = Comparison()
         self._pump_due = False
 
         self._round = 0

@@ -33,6 +33,17 @@ class StateMachine(Protocol):
         of each command. What was applied need not be durable: the log is, and it is applied again.
         """
 
+    def fingerprint(self, result: object) -> bytes:
+        """Bytes that the result of a command has in common on all nodes whose states are equal."""
+
+    def raise_level(self, before: int, level: int, through: int) -> None:
+        """The cluster's feature level is raised from `before` to `level`, which this program knows, by the entry
+        `through`: change the stored form as it needs, and remember `through` as applied, all or none.
+        """
+
+    def condemn(self, reason: str) -> None:
+        """This state is not that of the others: see that it is never used again."""
+
     def make_durable(self) -> int:
         """Returns the last index whose effects a crash cannot undo any more; the log up to it may be dropped."""
 

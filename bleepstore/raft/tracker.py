@@ -26,8 +26,8 @@ class Progress:
     """One member as its leader sees it."""
 
     __slots__ = (
-        "attempt", "flow", "inflight", "low_on_space", "match", "next", "node", "offered_index", "paused", "read_round",
-        "recent_active", "sent_commit", "was_active",
+        "attempt", "flow", "inflight", "level", "low_on_space", "match", "next", "node", "offered_index", "paused",
+        "read_round", "recent_active", "sent_commit", "was_active",
     )  # fmt: skip
 
     def __init__(self, node: NodeId, next_index: int) -> None:
@@ -47,6 +47,7 @@ class Progress:
         self.recent_active = False  # heard of since the last check of the quorum
         self.was_active = False  # heard of between the two last checks
         self.low_on_space = False  # what it has said last
+        self.level = 1  # the feature level that it has announced to this leader; every program knows the first
         self.sent_commit = 0  # the commit index that was last told
         self.read_round = 0  # the last read confirmation that was answered
 

@@ -98,6 +98,15 @@ def _principal(event: Event) -> str:
 def _extra(event: Event) -> dict[str, Any]:
     if event.name == "LifecycleTransition":
         return {"lifecycleEventData": {"transitionEventData": {"destinationStorageClass": event.storage_class}}}
+    if event.replication is not None:
+        failed = {
+            "replicationRuleId": event.replication.rule_id,
+            "destinationBucket": f"arn:aws:s3:::{event.replication.destination}",
+            "s3Operation": "OBJECT_PUT",
+            "requestTime": _time(event.time_ms),
+            "failureReason": event.replication.reason,
+        }
+        return {"replicationEventData": failed}
     if event.restored_until_ms is not None:
         restored = {
             "lifecycleRestorationExpiryTime": _time(event.restored_until_ms),

@@ -21,8 +21,8 @@ from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, OperationAborted, S3Error
 from bleepstore.model import UNCONDITIONAL, Acl, Bucket, ObjectVersion
 from bleepstore.store.engine import Engine
-from bleepstore.store.objects import Objects
 from bleepstore.store.owning import as_owned
+from bleepstore.store.stored_objects import StoredObjects
 from bleepstore.store.uploads import Uploads
 
 #: How often setting an ACL is decided anew, where the object or its ACL is changed each time.
@@ -32,9 +32,9 @@ _ACL_ATTEMPTS = 20
 class AccessRules:
     """Who may do what in a store. For `caller` see `Buckets`."""
 
-    def __init__(self, engine: Engine, objects: Objects, uploads: Uploads) -> None:
+    def __init__(self, engine: Engine, stored: StoredObjects, uploads: Uploads) -> None:
         self._engine = engine
-        self._objects = objects
+        self._stored = stored
         self._uploads = uploads
 
     def check_access(
@@ -58,7 +58,7 @@ class AccessRules:
         """
         facts: Facts = {"is_preliminary": is_preliminary}
         if is_of_object(action):
-            self._objects.find(bucket, key, version_id, action, caller, data=False, **facts)
+            self._stored.find(bucket, key, version_id, action, caller, data=False, **facts)
         elif upload_id is not None:
             with contextlib.suppress(NoSuchUpload):
                 self._uploads.find(bucket, key, upload_id, action, caller, **facts)
@@ -114,7 +114,7 @@ class AccessRules:
     def get_object_acl(
         self, bucket: str, key: str, *, version_id: str | None = None, caller: Caller | None = None
     ) -> Acl:
-        return self._objects.find(bucket, key, version_id, Action.GET_OBJECT_ACL, caller, data=False).version.acl
+        return self._stored.find(bucket, key, version_id, Action.GET_OBJECT_ACL, caller, data=False).version.acl
 
     def put_object_acl(
         self,
@@ -128,7 +128,7 @@ class AccessRules:
         """Replace an object's ACL. An `Acl` must name the object's owner. Raises as put_bucket_acl."""
         for _ in range(_ACL_ATTEMPTS):
             found = self._engine.find_bucket(bucket)
-            decided = self._objects.find(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False, acl=acl)
+            decided = self._stored.find(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False, acl=acl)
             command = PutObjectAcl(
                 **self._engine.stamp(),
                 bucket=bucket,

@@ -8,10 +8,11 @@ from bleepstore.access import Action, Caller
 from bleepstore.catalog.port import CatalogReader
 from bleepstore.commands import Restored, RestoreObject
 from bleepstore.errors import InvalidArgument, OperationAborted, S3Error
+from bleepstore.jobs.restorations import RestorationsJob
 from bleepstore.model import ARCHIVED_CLASSES, Restoration, RestoreTier
 from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore.store.engine import Engine
-from bleepstore.store.objects import Objects
+from bleepstore.store.stored_objects import StoredObjects
 
 _MAX_DAYS = 100_000
 #: How often it is decided anew, where the object is replaced each time.
@@ -21,9 +22,10 @@ _ATTEMPTS = 20
 class ArchivedObjects:
     """What is archived. For `caller` see `Buckets`."""
 
-    def __init__(self, engine: Engine, objects: Objects) -> None:
+    def __init__(self, engine: Engine, stored: StoredObjects) -> None:
         self._engine = engine
-        self._objects = objects
+        self._stored = stored
+        engine.jobs.add(RestorationsJob(engine.parts))
 
     def restore_object(
         self,
@@ -44,7 +46,7 @@ class ArchivedObjects:
         """
         for _ in range(_ATTEMPTS):
             bucket_id = self._engine.find_bucket(bucket).id
-            found = self._objects.find(bucket, key, version_id, Action.RESTORE_OBJECT, caller, data=False)
+            found = self._stored.find(bucket, key, version_id, Action.RESTORE_OBJECT, caller, data=False)
             storage_class = found.version.storage_class
             if storage_class in ARCHIVED_CLASSES and not 1 <= days <= _MAX_DAYS:
                 raise InvalidArgument(f"Restoration days must be between 1 and {_MAX_DAYS}", "days", str(days))

@@ -12,13 +12,15 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import attrs
+
 from bleepstore.access import Action, Caller, CannedAcl, LiveSession, WebIdentity
 from bleepstore.commands import DeleteEntry
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import BucketEncryption, CustomerKey, NamedKey, StoreKey
-from bleepstore.errors import S3Error
+from bleepstore.errors import InvalidArgument, InvalidBucketName, InvalidURI, S3Error
 from bleepstore.lifecycle import LifecycleRule, TransitionMinimum
 from bleepstore.model import (
     Acl,
@@ -115,6 +117,7 @@ ITEMS: dict[str, tuple[type, str]] = {
 #: Whatever uses these checks them: names have rules of their own, and a body may be nearly anything.
 CHECKED_ELSEWHERE = frozenset({"bucket", "key", "source_bucket", "source_key", "body"})
 _NAMES = CHECKED_ELSEWHERE - {"body"}
+_KEYS = frozenset({"key", "source_key"})
 
 
 def checked(function: Callable[Concatenate[Any, _P], _R]) -> Callable[Concatenate[Any, _P], _R]:
@@ -160,6 +163,12 @@ def _with_checks(function: Callable[..., Any], part: str | None) -> Callable[...
             check(zip(names, args, strict=False))
         try:
             return function(self if part is None else getattr(self, part), *args, **options)
+        except UnicodeEncodeError:
+            # So is whether they are text: Python shows bytes that are no UTF-8 as lone surrogates.
+            for name, value in (*zip(names, args, strict=False), *options.items()):
+                if not _is_text(value):
+                    raise _no_text(name, value) from None
+            raise
         except (TypeError, OverflowError, S3Error):
             # Every call has names, and nearly all are right: they are checked once something was wrong with them.
             for name, value in (*zip(names, args, strict=False), *options.items()):
@@ -183,6 +192,28 @@ def annotations_of(function: Callable[..., Any]) -> dict[str, str]:
 
 def _without_lists(types: tuple[type, ...], holds_items: bool) -> tuple[type, ...]:
     return tuple(kind for kind in types if kind not in (list, tuple, set, frozenset)) if holds_items else types
+
+
+def _is_text(value: object) -> bool:
+    """Whether all texts in an argument can be stored."""
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if isinstance(value, Mapping):
+        return all(_is_text(key) and _is_text(one) for key, one in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_text, value))
+    if attrs.has(type(value)):
+        kind: Any = type(value)
+        return all(_is_text(getattr(value, field.name)) for field in attrs.fields(kind))
+    return True
+
+
+def _no_text(name: str, value: object) -> S3Error:
+    if name in _KEYS:
+        return InvalidURI("A key must be valid UTF-8.")
+    if name in _NAMES:
+        return InvalidBucketName(ascii(value), "A bucket name is text.")
+    return InvalidArgument(f"{name} is text that is valid UTF-8.", name, ascii(value)[:64])
 
 
 def _wrong(name: str, wanted: str, value: object) -> TypeError:

@@ -65,6 +65,7 @@ from bleepstore.store.options import (
 from bleepstore.store.owning import owned
 from bleepstore.store.reading import check_read, is_archived, resolve_range
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
+from bleepstore.store.stored_objects import StoredObjects
 from bleepstore.store.uploads import PartDigests, Uploads, check_part_number
 from bleepstore.store.verifying import Span
 
@@ -90,9 +91,10 @@ _COPY_OF_DELETE_MARKER = "The source of a copy request may not specifically refe
 class Copies:
     """Copies within a store. For `caller` see `Buckets`."""
 
-    def __init__(self, engine: Engine, objects: Objects, uploads: Uploads) -> None:
+    def __init__(self, engine: Engine, objects: Objects, stored: StoredObjects, uploads: Uploads) -> None:
         self._engine = engine
         self._objects = objects
+        self._stored = stored
         self._uploads = uploads
 
     def copy_object(
@@ -273,12 +275,12 @@ class Copies:
         """The source of a copy, and its seal. Where a read would be "not modified", a copy's precondition has
         failed."""
         try:
-            found = self._objects.find(bucket, key, version_id, Action.GET_OBJECT, caller, data=True)
+            found = self._stored.find(bucket, key, version_id, Action.GET_OBJECT, caller, data=True)
         except MethodNotAllowed:
             raise InvalidRequest(_COPY_OF_DELETE_MARKER) from None
         except NoSuchKey:  # a delete marker is told of only where the object itself is asked for
             raise NoSuchKey(bucket, key) from None
-        self._objects.check_customer_key(found.version, customer_key)
+        self._stored.check_customer_key(found.version, customer_key)
         if condition is not None:
             try:
                 check_read(condition, found.version, self._engine.clock())
@@ -288,9 +290,9 @@ class Copies:
                 raise PreconditionFailed(error.condition, bucket, key, of_source=True) from None
         if is_archived(found.version.attributes, self._engine.clock):
             raise InvalidObjectState(None, found.version.storage_class, of_source=True)
-        seal = self._objects.seal_of(found.version, customer_key)
+        seal = self._stored.seal_of(found.version, customer_key)
         if found.data is not None:
-            found = self._objects.opened_inline(found, seal)
+            found = self._stored.opened_inline(found, seal)
         if found.version.size > max_size:
             raise InvalidRequest(
                 f"The specified copy source is larger than the maximum allowable size for a copy source: {max_size}"
@@ -330,7 +332,7 @@ class Copies:
         if source.data is not None:
             digester.update(source.data)
         else:
-            with self._objects.open_span(source, 0, version.size, seal) as reader:
+            with self._stored.open_span(source, 0, version.size, seal) as reader:
                 for _ in digester.wrap(iter(lambda: reader.read(CHUNK), b"")):
                     pass
         return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.values()[algorithm])
@@ -341,10 +343,10 @@ class Copies:
         version = found.version
         assert found.handle is not None
         spans = [Span(0, version.size, found.crc64nvme)]
-        if parts := self._objects.parts_of(version):
+        if parts := self._stored.parts_of(version):
             ends = list(itertools.accumulate(part.size for part in parts))
             spans = [Span(end - part.size, end, part.crc64nvme) for part, end in zip(parts, ends, strict=True)]
-        verifier = self._engine.verifier if seal is None else self._objects.sealed_verifier(version, seal)
+        verifier = self._engine.verifier if seal is None else self._stored.sealed_verifier(version, seal)
         return verifier.chunks(version.bucket, version.key, found.handle, spans, start, stop)
 
 

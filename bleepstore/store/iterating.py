@@ -10,6 +10,7 @@ from bleepstore.model import Bucket, Part, PartSummary, Upload
 from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore.store.buckets import Buckets
 from bleepstore.store.objects import Objects
+from bleepstore.store.stored_objects import StoredObjects
 from bleepstore.store.uploads import Uploads
 from bleepstore.store.versions import Versions
 
@@ -33,9 +34,12 @@ def all_pages(first: _Marker, read: Callable[[_Marker], tuple[list[_Item], _Mark
 class Listings:
     """All of what the listings give in pages. What is written meanwhile may be seen or not; the rest is seen once."""
 
-    def __init__(self, buckets: Buckets, objects: Objects, uploads: Uploads, versions: Versions) -> None:
+    def __init__(
+        self, buckets: Buckets, objects: Objects, stored: StoredObjects, uploads: Uploads, versions: Versions
+    ) -> None:
         self._buckets = buckets
         self._objects = objects
+        self._stored = stored
         self._uploads = uploads
         self._versions = versions
 
@@ -98,7 +102,7 @@ class Listings:
         """The parts that an object was uploaded in, in the order of their numbers."""
 
         def read(after: int) -> tuple[list[PartSummary], int | None]:
-            _version, parts, next_number = self._objects.list_object_parts(
+            _version, parts, next_number = self._stored.list_object_parts(
                 bucket, key, version_id=version_id, after=after, caller=caller
             )
             return parts, next_number

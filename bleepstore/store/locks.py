@@ -14,7 +14,7 @@ from bleepstore.errors import NoSuchObjectLock, ObjectLockNotConfigured, Operati
 from bleepstore.model import Bucket, ObjectVersion
 from bleepstore.object_lock import ObjectLock, Retention, check_lock, no_lock
 from bleepstore.store.engine import Engine, check_keeps_versions
-from bleepstore.store.objects import Objects
+from bleepstore.store.stored_objects import StoredObjects
 
 #: How often a change of a lock is decided anew, where the object is replaced each time.
 _ATTEMPTS = 20
@@ -27,9 +27,9 @@ class ObjectLocks:
     raises InvalidRequest.
     """
 
-    def __init__(self, engine: Engine, objects: Objects) -> None:
+    def __init__(self, engine: Engine, stored: StoredObjects) -> None:
         self._engine = engine
-        self._objects = objects
+        self._stored = stored
 
     # -- of buckets
 
@@ -135,7 +135,7 @@ class ObjectLocks:
     def _find(
         self, bucket: str, key: str, version_id: str | None, action: Action, caller: Caller | None
     ) -> ObjectVersion:
-        found = self._objects.find(bucket, key, version_id, action, caller, data=False)
+        found = self._stored.find(bucket, key, version_id, action, caller, data=False)
         if self._engine.find_bucket(bucket).settings.object_lock is None:
             raise no_lock()
         return found.version
@@ -152,7 +152,7 @@ class ObjectLocks:
     ) -> ObjectVersion:
         for _ in range(_ATTEMPTS):
             in_bucket = self._engine.find_bucket(bucket)
-            found = self._objects.find(bucket, key, version_id, action, caller, data=False, **facts)
+            found = self._stored.find(bucket, key, version_id, action, caller, data=False, **facts)
             result = self._engine.committer.submit(command(found, in_bucket))
             if not isinstance(result, OperationAborted):
                 break  # else it is not what was decided on any more

@@ -1,12 +1,10 @@
-"""Operations on objects."""
+"""Objects are written, deleted and listed."""
 
 from __future__ import annotations
 
-import functools
-import io
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Unpack
+from typing import Unpack
 
 import attrs
 
@@ -15,13 +13,11 @@ from bleepstore.access import (
     Caller,
     Facts,
     authorize,
-    authorize_absent,
     authorize_new_acl,
     is_allowed,
     of_version,
 )
 from bleepstore.backends.base import StoredBlob
-from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
     DeleteEntry,
     DeleteObject,
@@ -30,67 +26,40 @@ from bleepstore.commands import (
     Removed,
     Written,
 )
-from bleepstore.encryption import CustomerKey, EncryptionKind, layout_of
 from bleepstore.errors import (
     AccessDenied,
-    BlobNotFound,
-    InternalError,
-    InvalidObjectState,
-    InvalidPartNumber,
-    InvalidRange,
-    InvalidRequest,
-    MethodNotAllowed,
-    NoSuchBucket,
-    NoSuchKey,
-    NoSuchVersion,
-    Precondition,
     S3Error,
     TooManyEntries,
 )
 from bleepstore.lifecycle_due import expiry_in
 from bleepstore.model import (
-    ARCHIVED_CLASSES,
     MAX_PAGE,
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     NULL_VERSION,
     UNCONDITIONAL,
     Bucket,
-    ByteRange,
     Checksum,
     DeletedObject,
     ObjectAttributes,
     ObjectVersion,
-    PartSummary,
-    ReadCondition,
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id
 from bleepstore.pages import ObjectPage
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
-from bleepstore.store.engine import Engine, check_limit
+from bleepstore.store.engine import Engine
 from bleepstore.store.options import (
     PutOptions,
     given_attributes,
     with_default_lock,
 )
-from bleepstore.store.owning import as_owned, owned, page_as_owned
-from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
+from bleepstore.store.owning import owned, page_as_owned
 from bleepstore.store.replica_marks import as_replica
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
-from bleepstore.store.verifying import Verifier
-
-if TYPE_CHECKING:
-    from bleepstore.sealing.cipher import Seal
 
 _BYPASS = Action.BYPASS_GOVERNANCE_RETENTION
-#: Amazon's words, which programs look for.
-_NEEDS_KEY = (
-    "The object was stored using a form of Server Side Encryption. "
-    "The correct parameters must be provided to retrieve the object."
-)
-_NEEDS_NO_KEY = "The encryption parameters are not applicable to this object."
 
 
 @attrs.frozen(kw_only=True)
@@ -207,266 +176,6 @@ class Objects:
         if bucket.settings.lifecycle is not None:
             version = attrs.evolve(version, expiry=expiry_in(bucket, version))
         return version
-
-    # -- reading
-
-    def find(
-        self,
-        bucket: str,
-        key: str,
-        version_id: str | None,
-        action: Action,
-        caller: Caller | None,
-        data: bool,
-        **facts: Unpack[Facts],
-    ) -> FoundObject:
-        """The object or the version, if it exists and `caller` may do `action` with it. Raises MethodNotAllowed if it
-        is a delete marker."""
-        bucket_record = self._engine.find_bucket(bucket)
-        with self._engine.catalog.read() as reader:
-            if version_id is None:
-                found = reader.find_object(bucket, key, with_data=data)
-            else:
-                found = reader.find_version(bucket, key, version_id, with_data=data)
-            expires = bucket_record.settings.lifecycle is not None
-            if expires and found is not None and version_id is not None:
-                current = reader.find_object(bucket, key, with_data=False)
-                expires = current is not None and current.sequence == found.sequence
-        if found is None:
-            found = self._find_unknown(bucket_record, key, version_id, of_version(action, version_id), caller)
-        if found.bucket_id != bucket_record.id:
-            raise NoSuchBucket(bucket)  # between the one and the other look another got its name
-        if found.version.attributes.grants is not None or found.version.owner.id != bucket_record.owner.id:
-            found = as_owned(found, bucket_record)
-        if caller is not None:
-            action = of_version(action, version_id)
-            facts["version"] = version_id
-            authorize(action, caller, bucket_record, found.version, **facts)
-        if found.version.is_delete_marker:
-            raise MethodNotAllowed("DeleteMarker", found.version.version_id, found.version.modified_ms)
-        if expires:
-            expiry = expiry_in(bucket_record, found.version)
-            found = attrs.evolve(found, version=attrs.evolve(found.version, expiry=expiry))
-        return found
-
-    def _find_unknown(
-        self, bucket: Bucket, key: str, version_id: str | None, action: Action, caller: Caller | None
-    ) -> FoundObject:
-        """What the catalog did not know, or raise what is said of it."""
-        check_key(key)
-        current = latest = None
-        with self._engine.catalog.read() as reader:
-            if version_id is not None:
-                current = reader.find_object(bucket.name, key, with_data=False)
-            elif bucket.versioning is not None:
-                latest = reader.latest_version(bucket.name, key)
-        if any(one is not None and one.bucket_id != bucket.id for one in (current, latest)):
-            raise NoSuchBucket(bucket.name)
-        if current is not None:
-            authorize(action, caller, bucket, as_owned(current, bucket).version, version=version_id)
-        else:
-            authorize_absent(action, caller, bucket, key, version=version_id)
-            # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
-            authorize(Action.LIST_BUCKET, caller, bucket)
-            if version_id in (None, NULL_VERSION):
-                found = self._engine.object_engine.find_unknown(bucket, key)
-                if found is not None:
-                    return found
-        check_version_id(version_id)
-        if version_id is None or (version_id == NULL_VERSION and bucket.versioning is None):
-            if latest is None or not latest.version.is_delete_marker:
-                raise NoSuchKey(bucket.name, key)
-            raise NoSuchKey(bucket.name, key, latest.version.version_id, True)
-        raise NoSuchVersion(bucket.name, key, version_id)
-
-    def get_object(
-        self,
-        bucket: str,
-        key: str,
-        *,
-        version_id: str | None = None,
-        range: ByteRange | None = None,
-        part_number: int | None = None,
-        condition: ReadCondition | None = None,
-        customer_key: CustomerKey | None = None,
-        caller: Caller | None = None,
-    ) -> StoredObject:
-        """Open an object, or a range or a part of it, for reading. Close what is returned. `customer_key` is the key
-        that it is encrypted with, if it is the caller's.
-
-        Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
-        InvalidPartNumber; InvalidObjectState if it is archived and not restored; ObjectDamaged, here or instead of the
-        last bytes, if they are not those that were written.
-        """
-        span = self._span_of(range, part_number, condition)
-        for _ in builtin_range(self._engine.object_engine.open_attempts):
-            found, stored = self._find_span(bucket, key, version_id, span, customer_key, caller, data=True)
-            if found.version.attributes.storage_class in ARCHIVED_CLASSES:
-                self._check_restored(found.version)
-            seal = None
-            if found.version.attributes.encryption is not None:
-                seal = self.seal_of(found.version, customer_key)
-            if found.data is not None:
-                found = self.opened_inline(found, seal)
-                assert found.data is not None
-                stored.data = found.data[stored.start : stored.stop]
-                return stored
-            assert found.handle is not None
-            try:
-                stored.file = self.open_span(found, stored.start, stored.stop, seal)
-            except BlobNotFound:
-                self._engine.object_engine.bytes_missing(found)
-                continue  # it was replaced or deleted since we looked
-            stored.open_span = functools.partial(self.open_span, found, seal=seal)
-            return stored
-        raise InternalError(f"The bytes of {bucket}/{key} are missing from the storage backend.")
-
-    def _check_restored(self, version: ObjectVersion) -> None:
-        if is_archived(version.attributes, self._engine.clock):
-            raise InvalidObjectState(None, version.storage_class)
-
-    def head_object(
-        self,
-        bucket: str,
-        key: str,
-        *,
-        version_id: str | None = None,
-        range: ByteRange | None = None,
-        part_number: int | None = None,
-        condition: ReadCondition | None = None,
-        customer_key: CustomerKey | None = None,
-        caller: Caller | None = None,
-    ) -> StoredObject:
-        """As get_object, without the bytes."""
-        span = self._span_of(range, part_number, condition)
-        return self._find_span(bucket, key, version_id, span, customer_key, caller, data=False)[1]
-
-    def _find_span(
-        self,
-        bucket: str,
-        key: str,
-        version_id: str | None,
-        span: Callable[[FoundObject], StoredObject],
-        customer_key: CustomerKey | None,
-        caller: Caller | None,
-        *,
-        data: bool,
-    ) -> tuple[FoundObject, StoredObject]:
-        """An object and its `span` that a read asks for, which is not refused before the backend was asked too."""
-        found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
-        if customer_key is not None or found.version.attributes.encryption is not None:
-            self.check_customer_key(found.version, customer_key)
-        try:
-            return found, span(found)
-        except (Precondition, InvalidRange, InvalidPartNumber):
-            if not self._engine.object_engine.is_outdated(found):
-                raise
-        found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
-        return found, span(found)
-
-    def _span_of(
-        self, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
-    ) -> Callable[[FoundObject], StoredObject]:
-        """What a read asks for, of the object that is found."""
-        if range is None and part_number is None and condition is None:
-            return _whole
-        return functools.partial(self._span, range=range, part_number=part_number, condition=condition)
-
-    def _span(
-        self, found: FoundObject, *, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
-    ) -> StoredObject:
-        version = found.version
-        if condition is not None:
-            check_read(condition, version, self._engine.clock())
-        if part_number is not None:
-            if range is not None:
-                raise InvalidRequest("range and part_number exclude each other.", "part_number")
-            parts = self.parts_of(version)
-            start, stop = resolve_part(part_number, version.size, parts)
-            return StoredObject(version, start, stop, partial=True, part=parts[part_number - 1] if parts else None)
-        if range is not None and (condition is None or range_counts(condition, version)):
-            start, stop = resolve_range(range, version.size)
-            return StoredObject(version, start, stop, partial=True)
-        return _whole(found)
-
-    def list_object_parts(
-        self,
-        bucket: str,
-        key: str,
-        *,
-        version_id: str | None = None,
-        after: int = 0,
-        limit: int = MAX_PAGE,
-        customer_key: CustomerKey | None = None,
-        caller: Caller | None = None,
-    ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
-        """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
-        check_limit(limit)
-        found = self.find(bucket, key, version_id, Action.GET_OBJECT_ATTRIBUTES, caller, data=False)
-        self.check_customer_key(found.version, customer_key)
-        parts = [part for part in self.parts_of(found.version) if part.number > after]
-        page = parts[:limit]
-        return found.version, page, page[-1].number if page and len(parts) > limit else None
-
-    # -- bytes
-
-    def open_span(self, found: FoundObject, start: int, stop: int, seal: Seal | None = None) -> BinaryIO:
-        """Bytes of a blob, compared with what was written if these are all of it. `seal` is that of an encrypted
-        object."""
-        version = found.version
-        assert found.handle is not None
-        verifier = self._engine.verifier if seal is None else self.sealed_verifier(version, seal)
-        return verifier.open(version.bucket, version.key, found.handle, version.size, found.crc64nvme, start, stop)
-
-    def open_found(self, found: FoundObject) -> BinaryIO:
-        """All bytes of an object that is not encrypted with a key of a caller's, for who has decided that."""
-        seal = self.seal_of(found.version, None)
-        if found.data is not None:
-            return io.BytesIO(self.opened_inline(found, seal).data or b"")
-        return self.open_span(found, 0, found.version.size, seal)
-
-    def opened_inline(self, found: FoundObject, seal: Seal | None) -> FoundObject:
-        """With the bytes as they were written, which the catalog has. Raises ObjectDamaged if it has others."""
-        assert found.data is not None
-        version, verifier = found.version, self._engine.verifier
-        if seal is not None:
-            found = attrs.evolve(found, data=verifier.decrypt(version, seal, found.data))
-        data = found.data or b""
-        if not self._engine.in_memory:
-            verifier.check_inline(version.bucket, version.key, data, version.size, found.crc64nvme)
-        return found
-
-    # -- encryption
-
-    def check_customer_key(self, version: ObjectVersion, customer_key: CustomerKey | None) -> None:
-        """Raises InvalidRequest if the object is encrypted with a key of the caller's, and none is given, or the other
-        way round; AccessDenied if it is another key."""
-        encryption = version.encryption
-        if encryption is not None and encryption.kind is EncryptionKind.CUSTOMER:
-            if customer_key is None:
-                raise InvalidRequest(_NEEDS_KEY, "customer_key")
-            self.seal_of(version, customer_key)
-        elif customer_key is not None:
-            raise InvalidRequest(_NEEDS_NO_KEY, "customer_key")
-
-    def seal_of(self, version: ObjectVersion, customer_key: CustomerKey | None) -> Seal | None:
-        """What decrypts an object; None if it is not encrypted. See `Encrypting.open`."""
-        encryption = version.encryption
-        if encryption is None:
-            return None
-        return self._engine.encrypting.open(encryption, version.bucket, version.key, customer_key)
-
-    def sealed_verifier(self, version: ObjectVersion, seal: Seal) -> Verifier:
-        """The verifier of an encrypted object."""
-        assert version.encryption is not None
-        layout = layout_of(version.encryption, version.size, (part.size for part in self.parts_of(version)))
-        return attrs.evolve(self._engine.verifier, backend=self._engine.encrypting.backend(seal, layout))
-
-    def parts_of(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
-        if version.parts_count is None:
-            return ()
-        with self._engine.catalog.read() as reader:
-            return reader.object_parts(version)
 
     # -- deleting
 
@@ -599,14 +308,7 @@ class Objects:
         return page_as_owned(page, found)
 
 
-def _whole(found: FoundObject) -> StoredObject:
-    return StoredObject(found.version, 0, found.version.size)
-
-
 def _outcome(entry: DeleteEntry, outcome: Removed | S3Error) -> DeletedObject | DeleteFailure:
     if isinstance(outcome, S3Error):
         return DeleteFailure(key=entry.key, version_id=entry.version_id, error=outcome)
     return DeletedObject(key=outcome.key, version_id=outcome.version_id, delete_marker_id=outcome.delete_marker_id)
-
-
-builtin_range = range  # `range` is what S3 calls the option of a read

@@ -127,7 +127,7 @@ def open_folder(root: Path, settings: Settings) -> Engine:
         if mark is not None:
             clock.go_on_from(mark.time_ms)
         backend = LocalBackend(root, clock=clock)
-        catalog = Catalog(root / "catalog.db")
+        catalog = Catalog(root / "catalog.db", is_alone=is_alone)
         engine = assemble(settings, clock, catalog, backend, lock)
     except BaseException:
         lock.close()

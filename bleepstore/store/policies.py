@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from bleepstore.access import Action, Caller, compile_policy, is_public
 from bleepstore.acl_rules import check_policy
 from bleepstore.errors import MalformedPolicy, MethodNotAllowed, NoSuchBucketPolicy
 from bleepstore.model import Bucket
 from bleepstore.store.engine import Engine
+
+#: The origin access identity of a CloudFront distribution, by its ARN or by its canonical user id, which is longer than
+#: an account's. It asks at Amazon alone; that it may be named here is for policies that are moved.
+_ORIGIN_ACCESS = re.compile(r"user:cloudfront/CloudFront Origin Access Identity [A-Z0-9]+|account:[0-9a-f]{96}")
 
 
 class Policies:
@@ -64,7 +70,7 @@ class Policies:
     def _is_known(self, name: str) -> bool:
         """Whether the store has met an account, or has a user or role: see `access.policies.principals`."""
         kind, _, of = name.partition(":")
-        if kind == "service":
+        if kind == "service" or _ORIGIN_ACCESS.fullmatch(name):
             return True
         with self._engine.catalog.read() as reader:
             if kind == "account":

@@ -69,7 +69,7 @@ def _open_in_folder(gateway: GatewaySettings, root: Path, settings: Settings, ta
             is_there = _check(backend, patiently=(root / GATEWAY_FILE).exists() and not take_over)
             is_alone = lock.acquire()
             _claim(root, gateway, backend, has_bucket, take_over, is_there)
-            catalog = Catalog(root / "catalog.db")
+            catalog = Catalog(root / "catalog.db", is_alone=is_alone)
             engine = assemble(settings, clock, catalog, backend, lock)
         except BaseException:
             backend.close()

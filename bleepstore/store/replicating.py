@@ -50,10 +50,10 @@ from bleepstore.replication import (
 from bleepstore.roles import parse_role_arn
 from bleepstore.store.blob_engine import BlobEngine
 from bleepstore.store.engine import Engine
-from bleepstore.store.objects import Objects
 from bleepstore.store.options import AttributeOptions
 from bleepstore.store.owning import as_owned
 from bleepstore.store.sealed_writes import sealed_attributes, sealed_data
+from bleepstore.store.stored_objects import StoredObjects
 
 if TYPE_CHECKING:
     from bleepstore.sealing.cipher import Seal
@@ -93,9 +93,9 @@ class Replicator:
     """`copy` gives the outcome of a task; what may be over later it raises. `copy_remotely` copies to a bucket
     elsewhere, and gives the id that the copy has there."""
 
-    def __init__(self, engine: Engine, objects: Objects, copy_remotely: Callable[[Source], str | None]) -> None:
+    def __init__(self, engine: Engine, stored: StoredObjects, copy_remotely: Callable[[Source], str | None]) -> None:
         self._engine = engine
-        self._objects = objects
+        self._stored = stored
         self._copy_remotely = copy_remotely
 
     def copy(self, task: ReplicationTask) -> ReplicationOutcome:
@@ -185,6 +185,7 @@ class Replicator:
                 bucket_id=target.id,
                 key=version.key,
                 version_id=source.replica_id,
+                sequence=source.found.sequence,
                 owner=owner,
                 modified_ms=version.modified_ms,
             )
@@ -231,7 +232,7 @@ class Replicator:
         request = _encryption_for(version, source.rule)
         options: AttributeOptions = {} if request is None else {"encryption": request}
         made, seal = sealed_attributes(self._engine, attributes, options, target, version.key)
-        parts = self._objects.parts_of(version)
+        parts = self._stored.parts_of(version)
         data, stored_ms = self._copy_bytes(source.found, target, made, seal, parts)
         stamp = self._engine.parts.stamp()
         owner = target.owner if source.rule.takes_ownership else version.owner
@@ -258,6 +259,7 @@ class Replicator:
                 bucket_id=target.id,
                 key=version.key,
                 version_id=source.replica_id,
+                sequence=source.found.sequence,
                 owner=owner,
                 modified_ms=version.modified_ms,
                 written=written,
@@ -274,9 +276,9 @@ class Replicator:
     ) -> tuple[Data, int | None]:
         """Shared with the version; but what is encrypted, or will be, is written anew, with the parts that it has."""
         version, engine = found.version, self._engine
-        source_seal = self._objects.seal_of(version, None)
+        source_seal = self._stored.seal_of(version, None)
         if found.data is not None:
-            data = Inline(self._objects.opened_inline(found, source_seal).data or b"")
+            data = Inline(self._stored.opened_inline(found, source_seal).data or b"")
             return data if seal is None else sealed_data(seal, data), None
         assert found.handle is not None
         spec = engine.spec_for(target, version.key, attributes, version.size)
@@ -284,7 +286,7 @@ class Replicator:
         if seal is None and source_seal is None:
             stored = writer.copy(found.handle, spec)
             return BlobRef(stored.handle), stored.stored_ms
-        with self._objects.open_span(found, 0, version.size, source_seal) as reader:
+        with self._stored.open_span(found, 0, version.size, source_seal) as reader:
             if seal is None:
                 stored = writer.put(spec, _piece(reader, version.size))
             else:

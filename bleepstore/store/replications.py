@@ -17,9 +17,9 @@ from bleepstore.jobs.replication import ReplicationCourier, ReplicationJob
 from bleepstore.jobs.waking import REPLICATION, Waker
 from bleepstore.replication import ReplicationTask
 from bleepstore.store.engine import Engine
-from bleepstore.store.objects import Objects
 from bleepstore.store.remote_copies import RemoteCopies
 from bleepstore.store.replicating import Replicator
+from bleepstore.store.stored_objects import StoredObjects
 
 #: The courier to all buckets of the store, none of which has this name.
 _OWN = "own buckets"
@@ -39,17 +39,17 @@ class ReplicationDestinationStatus:
 
 
 class Replications:
-    """The replication of a store's buckets. For `caller` see `Buckets`. Without `objects` this process copies none."""
+    """The replication of a store's buckets. For `caller` see `Buckets`. Without `stored` this process copies none."""
 
-    def __init__(self, engine: Engine, objects: Objects | None) -> None:
+    def __init__(self, engine: Engine, stored: StoredObjects | None) -> None:
         self._engine = engine
         self._couriers: Couriers | None = None
-        if objects is not None and not engine.read_only and engine.object_engine.keeps_versions:
-            self._add_couriers(engine, objects)
+        if stored is not None and not engine.read_only and engine.object_engine.keeps_versions:
+            self._add_couriers(engine, stored)
 
-    def _add_couriers(self, engine: Engine, objects: Objects) -> None:
-        self._remotes = RemoteCopies(engine, objects, engine.settings.remotes)
-        self._replicator = Replicator(engine, objects, self._remotes.copy)
+    def _add_couriers(self, engine: Engine, stored: StoredObjects) -> None:
+        self._remotes = RemoteCopies(engine, stored, engine.settings.remotes)
+        self._replicator = Replicator(engine, stored, self._remotes.copy)
         copy = _weakly(self._replicator)
         couriers: dict[str, Courier] = {
             _OWN: ReplicationCourier(engine.parts, _own_destinations(engine.settings.remotes), copy)

@@ -12,7 +12,7 @@ from bleepstore.backends.local import LocalBackend
 from bleepstore.catalog.port import CatalogPort, Cursor
 from bleepstore.catalog.records import Content
 from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, Damage, StoreError
-from bleepstore.jobs.scrub import ScrubJob, ScrubStep
+from bleepstore.jobs.scrub import WHEN_ASKED_MS, ScrubJob, ScrubStep
 from bleepstore.store.engine import Engine
 from bleepstore.store.verifying import Summary, why_damaged
 
@@ -71,10 +71,17 @@ class Scrubs:
 
         Raises StoreError for a store that is not in a folder.
         """
+        self._add_job(interval // dt.timedelta(milliseconds=1), rate)
+        self._engine.jobs.start()
+
+    def scrub_when_asked(self, *, rate: float | None = None) -> None:
+        """As `scrub_every`, but whenever `jobs.ask("scrub")` or `jobs.run("scrub")` says so, and never by itself."""
+        self._add_job(WHEN_ASKED_MS, rate)
+
+    def _add_job(self, interval_ms: int, rate: float | None) -> None:
         if not isinstance(self._engine.backend, LocalBackend):
             raise StoreError("Only a store in a folder is scrubbed.")
-        self._engine.jobs.add(ScrubJob(self._scrubber().steps, interval // dt.timedelta(milliseconds=1), rate))
-        self._engine.jobs.start()
+        self._engine.jobs.add(ScrubJob(self._scrubber().steps, interval_ms, rate))
 
     def _scrubber(self) -> Scrubber:
         self._engine.catalog.check_usable()

@@ -11,7 +11,7 @@ from bleepstore.commands import PutObjectTags
 from bleepstore.errors import NoSuchTagSet, OperationAborted, S3Error
 from bleepstore.model import ObjectVersion
 from bleepstore.store.engine import Engine
-from bleepstore.store.objects import Objects
+from bleepstore.store.stored_objects import StoredObjects
 from bleepstore.tags import check_bucket_tags, check_object_tags
 
 #: How often a change of tags is decided anew, where the object is replaced each time.
@@ -30,9 +30,9 @@ class Tags:
     change of an object's tags changes neither its ETag nor when it was modified.
     """
 
-    def __init__(self, engine: Engine, objects: Objects) -> None:
+    def __init__(self, engine: Engine, stored: StoredObjects) -> None:
         self._engine = engine
-        self._objects = objects
+        self._stored = stored
 
     def get_object_tags(
         self, bucket: str, key: str, *, version_id: str | None = None, caller: Caller | None = None
@@ -41,7 +41,7 @@ class Tags:
 
     def find_tagged(self, bucket: str, key: str, version_id: str | None, caller: Caller | None) -> ObjectVersion:
         """The version whose tags `caller` may read."""
-        return self._objects.find(bucket, key, version_id, Action.GET_OBJECT_TAGGING, caller, data=False).version
+        return self._stored.find(bucket, key, version_id, Action.GET_OBJECT_TAGGING, caller, data=False).version
 
     def put_object_tags(
         self,
@@ -73,7 +73,7 @@ class Tags:
         check_object_tags(tags)
         for _ in range(_ATTEMPTS):
             bucket_id = self._engine.find_bucket(bucket).id
-            found = self._objects.find(bucket, key, version_id, action, caller, data=False, tags=tags)
+            found = self._stored.find(bucket, key, version_id, action, caller, data=False, tags=tags)
             command = PutObjectTags(
                 **self._engine.stamp(),
                 bucket=bucket,

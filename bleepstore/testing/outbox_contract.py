@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
+
 from bleepstore import commands as c
 from bleepstore.catalog.apply import apply
 from bleepstore.catalog.port import CatalogPort
@@ -62,6 +64,32 @@ class OutboxContract:
             assert [one.number for one in reader.waiting_events("orders", 10)] == [2, 3]
             ends = [(one.destination, one.count, one.dropped) for one in reader.outbox()]
         assert ends == [("orders", 2, 1), ("others", 1, 0)]
+
+    def test_of_too_many_events_those_of_the_account_that_has_most_are_dropped(
+        self, make: Callable[[], CatalogPort], commands: Commands
+    ) -> None:
+        catalog = make()
+        catalog.apply([commands.create_bucket(), watch(commands), commands.put("k", b"")])
+        with catalog.read() as reader:
+            event = reader.waiting_events("orders", 1)[0].event
+        with catalog.transaction() as tables:
+            for number in range(6):
+                flood = attrs.evolve(event, key=f"flood {number}", owner_id="mallory-id")
+                tables.add_event(flood, [("orders", "r")], 4)
+        with catalog.read() as reader:
+            assert [one.event.key for one in reader.waiting_events("orders", 9)] == [
+                "k",
+                *("flood 3", "flood 4", "flood 5"),
+            ]
+            (end,) = reader.outbox()
+        assert (end.count, end.dropped, end.oldest_ms) == (4, 3, event.time_ms)
+        catalog.apply([c.ForgetEvents(**commands.stamp(), destination="orders", through=6)])
+        with catalog.transaction() as tables:
+            for account in ("a", "b", "b"):
+                tables.add_event(attrs.evolve(event, key=account, owner_id=account), [("orders", "r")], 4)
+        with catalog.read() as reader:
+            assert [one.event.key for one in reader.waiting_events("orders", 9)] == ["flood 5", "a", "b", "b"]
+            assert [one.count for one in reader.outbox()] == [4]
 
     def test_a_listener_is_told_of_what_was_committed(
         self, make: Callable[[], CatalogPort], commands: Commands

@@ -7,6 +7,7 @@ from bleepstore import errors
 from bleepstore.catalog.port import CatalogPort
 from bleepstore.commands import Done
 from bleepstore.model import Owner
+from bleepstore.roles import MAX_SESSION_MS
 from bleepstore.testing.catalog_commands import ALICE, BOB, Commands
 
 
@@ -61,6 +62,21 @@ class SessionContract:
             catalog.apply([c.PutSessionKey(**commands.stamp(), key="third", sealed_by="secrets:1", expected=expected)])
             with catalog.read() as reader:
                 assert reader.session_key() == found
+
+    def test_a_revocation_is_forgotten_once_no_session_of_then_can_go_on(
+        self, catalog: CatalogPort, commands: Commands
+    ) -> None:
+        def revoke(principal: str, time_ms: int) -> c.Command:
+            return c.RevokeSessions(**commands.stamp() | {"time_ms": time_ms}, principal=principal, until_ms=time_ms)
+
+        began = 1_700_000_000_000
+        catalog.apply([revoke("account:a", began), revoke("role:r", began + MAX_SESSION_MS)])
+        with catalog.read() as reader:
+            assert reader.revoked_until(("account:a",)) == began
+        catalog.apply([revoke("role:s", began + MAX_SESSION_MS + 1)])
+        with catalog.read() as reader:
+            assert reader.revoked_until(("account:a",)) == 0
+            assert reader.revoked_until(("role:r",)) == began + MAX_SESSION_MS
 
     def test_the_time_of_a_revocation_never_goes_back(self, catalog: CatalogPort, commands: Commands) -> None:
         for principal, until_ms in (("account:a", 5), ("account:a", 3), ("role:r", 4)):

@@ -7,13 +7,15 @@ import json
 from typing import Any
 
 import attrs
-from cattrs import Converter, transform_error
-from cattrs.errors import BaseValidationError
+from cattrs import Converter
 
 from bleepstore_server.admin.rows import AdminError
 from bleepstore_server.response import Response
+from bleepstore_server.shapes import WrongShape, structured
 
-converter = Converter(forbid_extra_keys=True)
+_MAX_DIGITS = 19
+
+converter = Converter()
 converter.register_unstructure_hook(dt.datetime, lambda time: time.isoformat().replace("+00:00", "Z"))
 
 
@@ -32,16 +34,20 @@ def parse_json(body: bytes) -> object:
 
 
 def structure(value: object, shape: type | None, what: str) -> Any:
-    """A value of a shape, None if there is no shape. Raises AdminError, which names the fields."""
+    """A value of a shape, None if there is no shape. In a query numbers are texts. Raises AdminError, which names the
+    fields."""
     if shape is None:
         if value:
             raise AdminError(400, "UnknownParameter", f"This path takes no {what}.")
         return None
-    if not isinstance(value, dict):
-        raise AdminError(400, "BadShape", f"The {what} has to be an object.")
+    if what == "query" and isinstance(value, dict):
+        numbers = {field.name for field in attrs.fields(attrs.resolve_types(shape)) if field.type is int}
+        value = {name: _number(text) if name in numbers else text for name, text in value.items()}
     try:
-        return converter.structure(value, shape)
-    except (BaseValidationError, ValueError, TypeError) as error:
-        known = ", ".join(field.name for field in attrs.fields(shape))
-        found = "; ".join(transform_error(error, path=what)) if isinstance(error, BaseValidationError) else str(error)
-        raise AdminError(400, "BadShape", f"{found}. Known fields: {known or 'none'}.") from None
+        return structured(value, shape)
+    except WrongShape as error:
+        raise AdminError(400, "BadShape", f"The {what}: {error}.") from None
+
+
+def _number(text: str) -> object:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else text

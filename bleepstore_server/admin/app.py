@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl
 
 from bleepstore.access import Caller
 from bleepstore.errors import BleepStoreError, S3Error
+from bleepstore.errors.refusals import Conflict, NotFound
+from bleepstore_server.admin.administrators import Administrators
 from bleepstore_server.admin.answers import parse_json, render, structure
 from bleepstore_server.admin.rows import AdminError, Call, Row, Who
 from bleepstore_server.admin.services import Services
@@ -41,10 +43,6 @@ _ALWAYS = (
 Admit = Callable[["WSGIEnvironment", bytes], Caller]
 
 
-def admit_nobody(_environ: WSGIEnvironment, _body: bytes) -> Caller:
-    raise AdminError(401, "NotAuthenticated", "Nobody can sign in here: the server knows no administrators.")
-
-
 class AdminApp:
     """See `bleepstore_server.admin`. `mounts` are WSGI apps of their own below a path, such as "/console"."""
 
@@ -53,12 +51,13 @@ class AdminApp:
         services: Services,
         *,
         rows: Sequence[Row] = ROWS,
-        admit: Admit = admit_nobody,
+        admit: Admit | None = None,
         mounts: Mapping[str, WSGIApplication] | None = None,
     ) -> None:
         self.services = services
         self.rows = rows
-        self._admit = admit
+        config = services.config
+        self._admit = admit or Administrators(services.store, config, config.admin_token)
         self._mounts = dict(mounts or {})
 
     def monitoring(self) -> Monitoring:
@@ -89,26 +88,31 @@ class AdminApp:
         """The answer to a request. Whatever goes wrong is one too."""
         row: Row | None = None
         caller: Caller | None = None
-        code: str | None = None
+        code = access_key = None
         begun = time.time()
         try:
             row, names = self._find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
             body = _read_body(environ)
             if row.who is Who.ADMIN:
                 caller = self._admit(environ, body)
+                access_key = caller.access_key
                 if self.services.audit is not None and row.method != "GET":
                     self.services.audit.check()
             response = self._call(row, names, body, caller, environ, request_id)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an answer
             refused = _refused(error, request_id)
-            code = refused.code
+            code, access_key = refused.code, access_key or refused.access_key
             response = _error_response(refused, request_id)
         if row is not None and row.who is Who.ADMIN and self.services.audit is not None:
-            self.services.audit.write(_record_of(row, caller, environ, response, code, begun, request_id))
+            self.services.audit.write(_record_of(row, caller, access_key, environ, response, code, begun, request_id))
         return response
 
     def _find(self, method: str, path: str) -> tuple[Row, dict[str, str]]:
         """The row and what stands for its names. Raises AdminError."""
+        try:
+            path = path.encode("latin-1").decode()  # WSGI shows bytes as Latin-1
+        except UnicodeError:
+            raise AdminError(404, "NotFound", "The path is not UTF-8.") from None
         wanted = "GET" if method == "HEAD" else method
         allowed = set()
         for row in self.rows:
@@ -153,6 +157,9 @@ def _refused(error: Exception, request_id: str) -> AdminError:
     """A failure in words of this address."""
     if isinstance(error, AdminError):
         return error
+    if isinstance(error, NotFound | Conflict):
+        # S3's codes are those of objects: a key that is not there is no wrong signature here.
+        return AdminError(404 if isinstance(error, NotFound) else 409, type(error).__name__, error.summary)
     if isinstance(error, S3Error):
         error = translate(error, "GET")
     if isinstance(error, RequestError):
@@ -176,6 +183,7 @@ def _error_response(error: AdminError, request_id: str) -> Response:
 def _record_of(
     row: Row,
     caller: Caller | None,
+    access_key: str | None,
     environ: WSGIEnvironment,
     response: Response,
     code: str | None,
@@ -188,7 +196,7 @@ def _record_of(
         method=environ["REQUEST_METHOD"],
         operation=f"{row.method} {row.path}",
         key=environ.get("PATH_INFO"),
-        access_key=None if caller is None else caller.access_key,
+        access_key=access_key,
         principal=None if caller is None else caller.requester,
         status=response.status,
         error_code=code,

@@ -29,13 +29,22 @@ class Who(enum.Enum):
 
 
 class AdminError(Exception):
-    """A call that is refused: the status, a code for programs, and a sentence that says what to do."""
+    """A call that is refused: the status, a code for programs, and a sentence that says what to do. `access_key` is
+    whose signature was right, where it is the right to ask that is missing."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, access_key: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.access_key = access_key
+
+
+@attrs.frozen(kw_only=True)
+class Done:
+    """What there is to say of a change that has no more to tell."""
+
+    done: bool = True
 
 
 @attrs.frozen(kw_only=True)

@@ -8,6 +8,7 @@ import attrs
 
 from bleepstore.store import Store
 from bleepstore_server.admin.checks import HealthChecks
+from bleepstore_server.admin.control import LogLevel
 from bleepstore_server.audit import AuditLog, open_audit_log
 from bleepstore_server.config import ServerConfig
 from bleepstore_server.metrics.exposition import Metrics
@@ -23,12 +24,22 @@ class Services:
     checks: HealthChecks
     metrics: Metrics
     audit: AuditLog | None
+    log_level: LogLevel
 
 
-def services_of(store: Store, config: ServerConfig, page: Page | None = None) -> Services:
-    """`page` is what the processes of a server share, made before the fork."""
+def services_of(
+    store: Store, config: ServerConfig, page: Page | None = None, log_level: LogLevel | None = None
+) -> Services:
+    """`page` and `log_level` are what the processes of a server share, made before the fork."""
     metrics = Metrics(store, page)
     audit = open_audit_log(config, metrics.audit_failed)
     if audit is not None:
         atexit.register(audit.close)
-    return Services(store=store, config=config, checks=HealthChecks(store), metrics=metrics, audit=audit)
+    return Services(
+        store=store,
+        config=config,
+        checks=HealthChecks(store),
+        metrics=metrics,
+        audit=audit,
+        log_level=log_level or LogLevel(),
+    )

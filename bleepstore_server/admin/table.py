@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bleepstore_server.admin import health, numbers, pages
+from bleepstore_server.admin import accounts, buckets, health, numbers, operating, pages
 from bleepstore_server.admin.rows import Row
 
-ROWS: Sequence[Row] = (*health.ROWS, *numbers.ROWS, *pages.ROWS)
+ROWS: Sequence[Row] = (
+    *health.ROWS,
+    *numbers.ROWS,
+    *buckets.ROWS,
+    *accounts.ROWS,
+    *operating.ROWS,
+    *pages.ROWS,
+)

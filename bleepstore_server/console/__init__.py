@@ -11,8 +11,7 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bleepstore.store import Store
-from bleepstore_server.config import ServerConfig
+from bleepstore_server.admin.services import Services
 from bleepstore_server.console.shared import Shared
 from bleepstore_server.rates import RateMeter
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def console_on_demand(
-    store: Store, config: ServerConfig, *, meter: RateMeter | None = None, shared: Shared | None = None
+    services: Services, *, meter: RateMeter | None = None, shared: Shared | None = None
 ) -> WSGIApplication:
     """The console, which is loaded with the first request to it: most workers never show it."""
     made: list[WSGIApplication] = []
@@ -32,7 +31,18 @@ def console_on_demand(
             if not made:
                 from bleepstore_server.console.app import Console
 
-                made.append(Console(store, config, port=config.port, meter=meter, shared=shared))
+                config = services.config
+                made.append(
+                    Console(
+                        services.store,
+                        config,
+                        port=config.port,
+                        meter=meter,
+                        shared=shared,
+                        audit=services.audit,
+                        metrics=services.metrics,
+                    )
+                )
         return made[0](environ, start_response)
 
     return app

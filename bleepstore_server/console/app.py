@@ -8,8 +8,8 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -21,7 +21,9 @@ from bleepstore.access import Caller
 from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
+from bleepstore_server.audit import AuditLog
 from bleepstore_server.console import assets
+from bleepstore_server.console.auditing import Outcome, is_audited, record_of
 from bleepstore_server.console.pages import THEME_COOKIE, THEMES, Pages, html
 from bleepstore_server.console.routes import ROUTES, Route
 from bleepstore_server.console.sessions import COOKIE, MAX_COOKIE, RENEW_MS, ConsoleSession, Sessions, Signer
@@ -30,6 +32,7 @@ from bleepstore_server.console.visit import MAX_FORM, ConsoleRequest, Visit, url
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.authorize import READ_ONLY
 from bleepstore_server.layers.proxies import Proxies
+from bleepstore_server.metrics.exposition import Metrics
 from bleepstore_server.rates import RateMeter
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.refusals import translate
@@ -69,7 +72,7 @@ class Console:
 
     `config` has the access keys beside those of the store, as `create_app`; `port` is that of S3, so that links that
     are shared can name it where `public_endpoint` does not. `shared` is what workers know together: made before
-    the fork, if there are several.
+    the fork, if there are several. `audit` gets a record of what is done, `metrics` has the figures that are shown.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class Console:
         port: int | None = None,
         meter: RateMeter | None = None,
         shared: Shared | None = None,
+        audit: AuditLog | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._config = config or AppConfig()
@@ -90,29 +95,38 @@ class Console:
         self._sessions = Sessions(Authenticator(store, self._config, {}), shared.ended)
         self._proxies = Proxies(self._config.trusted_proxies)
         self._pages = Pages()
+        self._audit = audit
+        self._metrics = metrics
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._config.trusted_proxies:
             self._proxies.apply_forwarded(environ)
         request = ConsoleRequest(environ)
+        outcome = Outcome(os.urandom(8).hex().upper())
         try:
-            response = self._respond(request)
+            response = self._respond(request, outcome)
         except HTTPException as error:
-            response = self._failure(request, error.code or 500, error.name, error.description or "")
+            outcome.error_code = error.name.replace(" ", "")
+            response = self._failure(request, error.code or 500, outcome.error_code, error.description or "")
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes a page
             refused = _refused(error, request.method)
+            outcome.error_code = refused.code
             response = self._failure(request, refused.status, refused.code, refused.message, _detail(refused))
         for name, value in _HEADERS:
             response.headers.setdefault(name, value)
+        response.headers["X-Request-Id"] = outcome.request_id
         if response.status_code >= 400 and request.method not in _SAFE:
             _drain(request)
+        if self._audit is not None and is_audited(outcome, response.status_code, reads=self._audit.reads):
+            self._audit.write(record_of(outcome, request, response))
         return response(environ, start_response)
 
     # -- routes
 
-    def _respond(self, request: ConsoleRequest) -> Response:
+    def _respond(self, request: ConsoleRequest, outcome: Outcome) -> Response:
         route, arguments = _MAP.bind_to_environ(request.environ).match()
         assert isinstance(route, Route)
+        outcome.route, outcome.arguments = route, arguments
         if request.method not in _SAFE:
             _check_origin(request)
         request.max_content_length = None if route.streams else MAX_FORM
@@ -123,22 +137,26 @@ class Console:
         now_ms = self._store.wall_time_ms()
         session = self._sessions.find(request.cookies.get(COOKIE), now_ms)
         if route.name == "sign-in":
-            return self._sign_in(request, now_ms)
+            return self._sign_in(request, outcome, now_ms)
         if session is None:
+            outcome.error_code = "SignInRequired"
             return self._ask_to_sign_in(request, ended=COOKIE in request.cookies)
+        outcome.caller = self._caller(request, session.signer, outcome, now_ms)
         if request.method not in _SAFE:
             _check_token(request, session, route)
         if route.name == "sign-out":
             self._sessions.end(session)
             return _without_cookie(request, Response(status=303, headers=[("Location", url_of(request, "sign-in"))]))
-        response = self._visit(request, session, route, arguments, now_ms)
+        response = self._visit(request, session, outcome, route)
+        if session.signer.rate_limits:
+            sizes = (request.content_length or 0, response.content_length or 0)
+            self._meter.charge(session.signer.rate_limits, sum(sizes))
         if now_ms - session.seen_ms >= RENEW_MS:
             self._set_cookie(request, response, attrs.evolve(session, seen_ms=now_ms))
         return response
 
-    def _visit(
-        self, request: ConsoleRequest, session: ConsoleSession, route: Route, arguments: Mapping[str, Any], now_ms: int
-    ) -> Response:
+    def _visit(self, request: ConsoleRequest, session: ConsoleSession, outcome: Outcome, route: Route) -> Response:
+        assert outcome.caller is not None
         signer = session.signer
         if signer.rate_limits:
             self._meter.admit(signer.rate_limits)
@@ -148,19 +166,23 @@ class Console:
             config=self._config,
             pages=self._pages,
             session=session,
-            caller=self._caller(request, signer, now_ms),
+            caller=outcome.caller,
             endpoint=self._endpoint(request),
+            metrics=self._metrics,
         )
         assert route.function is not None
         try:
-            return route.function(visit, **arguments)
+            if self._audit is not None and (request.method not in _SAFE or self._audit.reads):
+                self._audit.check()
+            return route.function(visit, **outcome.arguments)
         except (S3Error, RequestError, StoreReadOnly) as error:
             if route.again is None:
                 raise
             visit.error = _refused(error, request.method)
-            return route.again(visit, **arguments)
+            outcome.error_code = visit.error.code
+            return route.again(visit, **outcome.arguments)
 
-    def _caller(self, request: ConsoleRequest, signer: Signer, now_ms: int) -> Caller:
+    def _caller(self, request: ConsoleRequest, signer: Signer, outcome: Outcome, now_ms: int) -> Caller:
         return Caller(
             signer.owner,
             user=signer.user,
@@ -171,7 +193,7 @@ class Console:
             time_ms=now_ms,
             user_agent=request.user_agent.string or None,
             region=self._config.region,
-            request_id=os.urandom(8).hex().upper(),
+            request_id=outcome.request_id,
         )
 
     def _endpoint(self, request: ConsoleRequest) -> str | None:
@@ -192,13 +214,14 @@ class Console:
         query = {"next": asked if asked != "/" else None, "ended": "1" if ended else None}
         return Response(status=303, headers=[("Location", url_of(request, "sign-in", **query))])
 
-    def _sign_in(self, request: ConsoleRequest, now_ms: int) -> Response:
+    def _sign_in(self, request: ConsoleRequest, outcome: Outcome, now_ms: int) -> Response:
         texts = self._pages.texts["sign_in"]
         target = request.values.get("next", "")
         if request.method == "GET":
             notice = texts["ended"] if "ended" in request.args else None
             return self._sign_in_page(request, target, notice=notice)
         address, access_key = request.remote_addr or "", request.form.get("access_key", "").strip()[:256]
+        outcome.access_key, outcome.error_code = access_key, "AccessDenied"
         wait = self._tries.wait_of(address, access_key)
         if wait > 0:
             refused = texts["too_many"].format(seconds=math.ceil(wait))
@@ -213,6 +236,7 @@ class Console:
         self._tries.succeeded(address, access_key)
         if len(session.cookie) > MAX_COOKIE:
             return self._sign_in_page(request, target, refused=texts["long_token"], status=400)
+        outcome.error_code, outcome.caller = None, self._caller(request, session.signer, outcome, now_ms)
         response = Response(status=303, headers=[("Location", _inside(request, target))])
         self._set_cookie(request, response, session)
         return response

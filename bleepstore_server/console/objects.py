@@ -69,8 +69,8 @@ def show_objects(visit: Visit, bucket: str) -> Response:
         objects=rows,
         next_key=found.next_key,
         after=visit.argument("after"),
-        may_write=visit.may(Action.PUT_OBJECT, bucket, f"{folder}new"),
-        may_delete=visit.may(Action.DELETE_OBJECT, bucket, f"{folder}new"),
+        may_write=not visit.store.read_only and visit.may(Action.PUT_OBJECT, bucket, f"{folder}new"),
+        may_delete=not visit.store.read_only and visit.may(Action.DELETE_OBJECT, bucket, f"{folder}new"),
         single_put=SINGLE_PUT,
     )
 

@@ -2,88 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import sys
-import time
 
 import attrs
 from werkzeug.wrappers import Response
 
 import bleepstore
-from bleepstore.errors import BleepStoreError
 from bleepstore.quotas import QuotaScope
 from bleepstore_server.console.answers import json_answer
-from bleepstore_server.console.pages import shown_count, shown_size
+from bleepstore_server.console.figures import figures_of
 from bleepstore_server.console.visit import Visit
 from bleepstore_server.wire.errors import RequestError
-
-_STARTED = time.time()
-
-
-@attrs.frozen(kw_only=True)
-class Figures:
-    """What the status page shows, and asks for again every few seconds. `free` and `total` are bytes of the file
-    system of the store; None: it has none."""
-
-    is_ready: bool
-    free: int | None
-    total: int | None
-    catalog_bytes: int | None
-    buckets: int
-    damaged_reads: int
-    jobs_failed: int
-    uptime: int
-
-
-def _figures(visit: Visit) -> Figures:
-    store = visit.store
-    try:
-        store.ping()
-        is_ready = True
-    except (BleepStoreError, OSError):
-        is_ready = False
-    free = total = catalog = None
-    if store.path is not None:
-        with contextlib.suppress(OSError):
-            usage = shutil.disk_usage(store.path)
-            free, total = usage.free, usage.total
-            catalog = sum(file.stat().st_size for file in store.path.glob("catalog.db*"))
-    return Figures(
-        is_ready=is_ready,
-        free=free,
-        total=total,
-        catalog_bytes=catalog,
-        buckets=sum(1 for _ in store.iter_buckets()),
-        damaged_reads=store.damaged_reads,
-        jobs_failed=sum(1 for job in store.jobs.status() if job.error is not None),
-        uptime=round(time.time() - _STARTED),
-    )
-
-
-def _shown(visit: Visit, figures: Figures) -> dict[str, str]:
-    texts = visit.pages.texts["status"]
-    unknown = texts["unknown"]
-    return {
-        "is_ready": texts["ready"] if figures.is_ready else texts["not_ready"],
-        "free": unknown if figures.free is None else shown_size(figures.free),
-        "catalog_bytes": unknown if figures.catalog_bytes is None else shown_size(figures.catalog_bytes),
-        "buckets": shown_count(figures.buckets),
-        "damaged_reads": shown_count(figures.damaged_reads),
-        "jobs_failed": shown_count(figures.jobs_failed),
-        "uptime": _duration(figures.uptime),
-    }
-
-
-def _duration(seconds: int) -> str:
-    days, rest = divmod(seconds, 86400)
-    return f"{days} d {rest // 3600} h" if days else f"{rest // 3600} h {rest % 3600 // 60} min"
 
 
 def show_status(visit: Visit) -> Response:
     visit.check_administrator()
-    figures = _figures(visit)
     store = visit.store
     facts = {
         "version": bleepstore.__version__,
@@ -95,7 +29,7 @@ def show_status(visit: Visit) -> Response:
     }
     return visit.page(
         "status.html",
-        shown=_shown(visit, figures),
+        first=attrs.asdict(figures_of(visit)),
         facts=facts,
         destinations=store.event_destinations(),
         section="status",
@@ -104,7 +38,7 @@ def show_status(visit: Visit) -> Response:
 
 def status_figures(visit: Visit) -> Response:
     visit.check_administrator()
-    return json_answer(_shown(visit, _figures(visit)))
+    return json_answer(attrs.asdict(figures_of(visit)))
 
 
 # -- quotas

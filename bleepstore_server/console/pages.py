@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 from werkzeug.wrappers import Request, Response
 
 import bleepstore
@@ -49,7 +50,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {"size": shown_size, "time": shown_time, "iso": iso_time, "count": shown_count}
+    environment.filters |= {
+        "size": shown_size,
+        "time": shown_time,
+        "iso": iso_time,
+        "count": shown_count,
+        "code": with_code,
+    }
     environment.globals |= {
         "t": load_texts(),
         "asset_version": asset_version(),
@@ -100,3 +107,11 @@ def iso_time(time_ms: int) -> str:
 
 def shown_time(time_ms: int) -> str:
     return _time(time_ms).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def with_code(text: str) -> Markup:
+    """A text whose parts between backticks are code."""
+    parts = str(text).split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
+    )

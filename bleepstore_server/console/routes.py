@@ -34,6 +34,12 @@ class Route:
     #: Of what needs nobody to be signed in, or ends that: the app itself answers.
     name: str = attrs.field(default="", kw_only=True)
 
+    @property
+    def operation(self) -> str:
+        """What the audit log calls it: after the function, which S3's operation of its kind has the name of."""
+        name = self.name.replace("-", "_") if self.function is None else self.function.__name__
+        return "".join(word.capitalize() for word in name.split("_"))
+
 
 _BUCKET = "/buckets/<bucket>"
 _OBJECT = f"{_BUCKET}/object"

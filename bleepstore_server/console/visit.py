@@ -14,6 +14,7 @@ from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.console.pages import Pages, html
 from bleepstore_server.console.sessions import ConsoleSession
+from bleepstore_server.metrics.exposition import Metrics
 from bleepstore_server.wire.errors import RequestError
 
 #: The largest form: a policy has 20 KB, a lifecycle of 1,000 rules a few hundred. Files are no forms.
@@ -40,6 +41,8 @@ class Visit:
     caller: Caller
     #: The URL of S3 as clients of this request would reach it; None: it is not known.
     endpoint: str | None
+    #: The figures of the server; None: nobody counts them.
+    metrics: Metrics | None = None
     error: RequestError | None = None
 
     # -- what is asked

@@ -6,7 +6,7 @@ only before a document is read, and when something else was wrong.
 
 from __future__ import annotations
 
-from bleepstore.errors import AccessDenied, NoSuchBucket, S3Error
+from bleepstore.errors import AccessDenied, NoSuchBucket, NoSuchKey, S3Error
 from bleepstore_server.exchange import PAYER, REQUESTER, Exchange
 from bleepstore_server.response import Response
 from bleepstore_server.router import Route
@@ -39,8 +39,9 @@ def operate(exchange: Exchange, route: Route) -> Response:
         response = function(exchange)
     except (AccessDenied, NoSuchBucket):
         raise  # decided; and a bucket that was made again since is another
-    except (RequestError, S3Error):
-        if not route.own_answer:
+    except (RequestError, S3Error) as error:
+        # That the object of a read is not there is found out, or told, to those alone who may know.
+        if not (route.own_answer or (route.reads and isinstance(error, NoSuchKey))):
             exchange.check_access(is_preliminary=True)
         raise
     if PAYER in request.headers and exchange.is_charged():

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 import bleepstore
 from bleepstore.backends.base import Gateway
@@ -46,6 +47,11 @@ class Metrics:
         self._slot.add(counting.AUDIT_FAILURES, 1)
         if lost:
             self._slot.add(counting.AUDIT_LOST, lost)
+
+    def samples(self) -> Iterator[Sample]:
+        """All that there is to read now."""
+        for family in self._registry.collect():
+            yield from family.samples
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """(document, its content type), by the Accept header of who asks."""

@@ -6,6 +6,7 @@ The library names its own arguments; the tables here say what each is called in 
 from __future__ import annotations
 
 import base64
+import functools
 
 from bleepstore.errors import (
     BadDigest,
@@ -67,13 +68,14 @@ _REASON_IS_MESSAGE = frozenset({"BadRequest", "InternalError", "InvalidArgument"
                                 "MalformedPolicy", "NotImplemented", "ServiceUnavailable"})  # fmt: skip
 
 
+@functools.cache
+def _element_of(field: str) -> str:
+    return _ELEMENTS.get(field) or "".join(word.capitalize() for word in field.split("_"))
+
+
 def translate(error: S3Error, method: str = "") -> RequestError:
     """A refusal of the store in S3's words. `method` is that of the request."""
-    fields = {
-        _ELEMENTS.get(name) or "".join(word.capitalize() for word in name.split("_")): str(value)
-        for name, value in error.fields.items()
-        if name not in _HIDDEN
-    }
+    fields = {_element_of(name): str(value) for name, value in error.fields.items() if name not in _HIDDEN}
     headers: list[tuple[str, str]] = []
     reason: str | None = getattr(error, "reason", None)
     message = None

@@ -69,7 +69,7 @@ def test_what_cannot_be_removed_keeps_no_other_garbage(
     with open_at(far_end, proxy, tmp_path, "blobs") as store:
         store.create_bucket("photos")
         store.put_object("photos", "held", b"old" * 2000)
-        held = store.objects.find("photos", "held", None, bleepstore.Action.GET_OBJECT, None, False).handle
+        held = store.stored.find("photos", "held", None, bleepstore.Action.GET_OBJECT, None, False).handle
         assert held is not None
         name = next(text for text in held.replace('"', " ").replace("/", " ").split() if len(text) == 28)
         proxy.before = lambda request: Answer(403) if request.method == "DELETE" and name in request.path else None

@@ -67,6 +67,15 @@ class Nothing:
         self.applied = through
         return [None] * len(batch)
 
+    def fingerprint(self, result: object) -> bytes:
+        return b""
+
+    def raise_level(self, before: int, level: int, through: int) -> None:
+        self.applied = through
+
+    def condemn(self, reason: str) -> None:
+        """It is in memory only."""
+
     def make_durable(self) -> int:
         return self.applied
 

@@ -106,6 +106,18 @@ def test_it_is_over_once_it_is_closed(log: Log) -> None:
     assert not threads()
 
 
+def test_a_commit_stands_where_no_thread_can_be_started(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        log.commit(PAGES)
+    log.commit()
+    wait()
+    assert log.rows_in_the_file() == PAGES + 1
+
+
 def test_a_log_that_is_kept_short_is_copied_by_the_commits(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bleepstore.catalog.sqlite.checkpoints.LOW_SPACE_PAGES", PAGES // 2)
     log.checkpoints.keep_short(log.connection)

@@ -8,8 +8,9 @@ from pathlib import Path
 import apsw
 import pytest
 
+import bleepstore
 from bleepstore.catalog.sqlite import Catalog, schema
-from bleepstore.errors import CatalogDamaged, CatalogTooNew, StoreError
+from bleepstore.errors import CatalogDamaged, CatalogTooNew, CatalogTooOld, StoreError
 from bleepstore.model import Acl, Grant, Group, ObjectAttributes, Permission
 from tests.catalog.conftest import Applier
 
@@ -168,3 +169,14 @@ def test_a_truncated_catalog_is_refused(existing: Path) -> None:
         file.truncate(size // 2)
     with pytest.raises(CatalogDamaged):
         keys(existing)
+
+
+def test_a_store_in_use_by_an_older_version_is_not_brought_up_to_date(tmp_path: Path) -> None:
+    """The older process would go on with tables that it does not know."""
+    older = bleepstore.open(tmp_path)
+    execute(tmp_path / "catalog.db", "PRAGMA user_version = 0")  # as if this were the first one of a newer version
+    with pytest.raises(CatalogTooOld, match="in use by an older BleepStore"):
+        bleepstore.open(tmp_path)
+    assert pragma(tmp_path / "catalog.db", "user_version") == 0
+    older.create_bucket("photos")
+    older.close()

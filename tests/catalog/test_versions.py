@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,23 @@ def filled(path: Path, noncurrent: int) -> Catalog:
     return catalog
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Catalogs with few and with many older versions of a key."""
+    paths = [tmp_path_factory.mktemp("made") / "few.db", tmp_path_factory.mktemp("made") / "many.db"]
+    for path, noncurrent in zip(paths, (2, 100_000), strict=True):
+        filled(path, noncurrent).close()
+    return paths
+
+
+@pytest.fixture
+def catalogs(made: list[Path], tmp_path: Path) -> Iterator[list[Catalog]]:
+    """Copies of them."""
+    with contextlib.ExitStack() as stack:
+        paths = [Path(shutil.copy(path, tmp_path)) for path in made]
+        yield [stack.enter_context(contextlib.closing(Catalog(path))) for path in paths]
+
+
 QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "a listing": lambda reader: reader.list_objects("photos", "", "", "", 1000),
     "a listing of a prefix": lambda reader: reader.list_objects("photos", "k", "", "", 1000),
@@ -140,24 +159,20 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_older_versions_of_a_key_cost_nothing(tmp_path: Path, question: str) -> None:
+def test_older_versions_of_a_key_cost_nothing(catalogs: list[Catalog], question: str) -> None:
     counts = []
-    for name, noncurrent in (("few", 2), ("many", 100_000)):
-        catalog = filled(tmp_path / f"{name}.db", noncurrent)
+    for catalog in catalogs:
         with catalog.read() as reader, Steps(reader.connection) as steps:
             QUESTIONS[question](reader)
-        catalog.close()
         counts.append(steps.count)
     assert counts[1] <= counts[0] + 2, f"{question}: {counts} tens of steps, with 2 and 100,000 older versions"
 
 
-def test_a_write_meets_no_older_version(tmp_path: Path) -> None:
+def test_a_write_meets_no_older_version(catalogs: list[Catalog]) -> None:
     counts = []
-    for name, noncurrent in (("few", 2), ("many", 100_000)):
-        catalog = filled(tmp_path / f"{name}.db", noncurrent)
+    for catalog in catalogs:
         with catalog.transaction() as tables, Steps(tables.connection) as steps:
             tables.write_version(1, put("null", data=BlobRef("h")), "null", 99, tables.current_version(1, "k"))
-        catalog.close()
         counts.append(steps.count)
     assert counts[1] <= counts[0] + 2
 
@@ -172,10 +187,9 @@ CHANGES: dict[str, Callable[[Commands], Command]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("versioning", ["Enabled", "Suspended"])
-def test_a_change_meets_no_older_version(tmp_path: Path, change: str, versioning: str) -> None:
+def test_a_change_meets_no_older_version(catalogs: list[Catalog], change: str, versioning: str) -> None:
     counts = []
-    for name, noncurrent in (("few", 2), ("many", 100_000)):
-        catalog = filled(tmp_path / f"{name}.db", noncurrent)
+    for catalog in catalogs:
         commands = Commands()
         with catalog.transaction() as tables:
             tables.connection.execute("UPDATE bucket SET versioning = ?", (versioning,))
@@ -183,7 +197,6 @@ def test_a_change_meets_no_older_version(tmp_path: Path, change: str, versioning
             tables.connection.execute(sql, ("v" * 32,))
             with Steps(tables.connection) as steps:
                 apply_command(tables, CHANGES[change](commands))
-        catalog.close()
         counts.append(steps.count)
     assert counts[1] <= counts[0] + 3, f"{change}: {counts} tens of steps, with 2 and 100,000 older versions"
 

@@ -18,6 +18,7 @@ import bleepstore
 from bleepstore import Store
 from bleepstore_server import AppConfig, live_server
 from bleepstore_server.console.app import Console
+from bleepstore_server.metrics.exposition import Metrics
 from tests.clients.conftest import need
 from tests.console.conftest import ROOT, SECRET
 
@@ -39,7 +40,8 @@ def show(store: Store) -> Iterator[Shown]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with live_server(store) as s3:
         config = AppConfig(public_endpoint=s3.url)
-        server = make_server("127.0.0.1", 0, Console(store, config), threaded=True)
+        console = Console(store, config, metrics=Metrics(store))
+        server = make_server("127.0.0.1", 0, console, threaded=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

@@ -256,6 +256,7 @@ def test_access_is_explained_for_me_anybody_and_a_user(visitor: Visitor, store: 
     assert "is allowed to" in visitor.get(path.format("me", "")).text
     anybody = visitor.get(path.format("anybody", "")).text
     assert "The bucket has no policy." in anybody
+    assert '<strong class="break">anybody</strong>' in anybody
     assert '<span class="badge bad">denied</span>' in anybody
     assert "No policy of the user allows it" in visitor.get(path.format("user", "reader")).text
     assert visitor.get(path.format("user", "nobody")).status_code == 404
@@ -293,7 +294,9 @@ def test_quotas_jobs_status_and_cluster(visitor: Visitor, store: Store, photos: 
     done(visitor.post("/quotas", {"scope": "account", "name": store.owner.id, "do": "remove"}))
     assert done(visitor.post("/jobs", {"job": "garbage"})) == "/jobs?done=job_ran"
     assert visitor.post("/jobs", {"job": "no-such-job"}).status_code == 400
-    assert visitor.get("/status/figures").get_json()["is_ready"] == "ready"
+    figures = visitor.get("/status/figures").get_json()
+    assert figures["shown"] == {"is_ready": "ready", "jobs_failed": "0", "damaged_reads": "0"}
+    assert figures["counters"] == {}  # nobody counts here
     assert visitor.get("/status").status_code == 200
     assert "This store is on one node" in visitor.get("/cluster").text
 

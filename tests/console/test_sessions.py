@@ -13,6 +13,7 @@ from bleepstore_server import AppConfig
 from bleepstore_server.console.app import Console
 from bleepstore_server.console.sessions import COOKIE, IDLE_MS, MAX_AGE_MS, RENEW_MS
 from bleepstore_server.console.shared import FREE_TRIES, FREE_TRIES_OF_ADDRESS, WINDOW_SECONDS, Ended, Tries
+from bleepstore_server.rates import RateMeter
 from tests.console.conftest import MOUNTED, ROOT, SECRET, Clock, Visitor
 
 
@@ -273,10 +274,15 @@ def test_sessions_that_were_ended_are_remembered_up_to_a_bound() -> None:
 
 
 def test_rates_of_a_key_count_here_too(store: Store, new_console: Callable[..., Console]) -> None:
-    store.put_rate_limit(access_key=ROOT, max_requests=1)
-    visitor = Visitor(Client(new_console()))
+    now = 0
+    store.put_rate_limit(access_key=ROOT, max_requests=1, max_bytes=1000)
+    visitor = Visitor(Client(new_console(meter=RateMeter(clock=lambda: now))))
     visitor.sign_in()
     assert visitor.get("/buckets").status_code == 503
+    now = 10**9
+    assert visitor.get("/buckets").status_code == 503  # the page before was larger than what a second may have
+    now = 100 * 10**9
+    assert visitor.get("/buckets").status_code == 200
 
 
 def test_the_colors_are_a_choice_of_their_own(stranger: Visitor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -286,3 +287,51 @@ def test_an_event_that_never_happens_can_be_asked_for(client: S3Client) -> None:
     found = client.get_bucket_notification_configuration(Bucket="photos")
     assert sorted(found["TopicConfigurations"][0]["Events"]) == events
     assert found["EventBridgeConfiguration"] == {}
+
+
+def test_a_version_that_could_not_be_copied(
+    client: S3Client, store: Store, seen: Seen, destination: Destination
+) -> None:
+    configure(client, versioned=True)
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:all"
+    function: Any = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*", "s3:Replication:*"]}
+    client.put_bucket_notification_configuration(
+        Bucket="photos", NotificationConfiguration={"LambdaFunctionConfigurations": [function]}
+    )
+    client.create_bucket(Bucket="copies")
+    client.put_bucket_versioning(Bucket="copies", VersioningConfiguration={"Status": "Enabled"})
+    rule: Any = {"ID": "r", "Prefix": "", "Status": "Enabled", "Destination": {"Bucket": "arn:aws:s3:::copies"}}
+    role = "arn:aws:iam::111122223333:role/replicates"
+    client.put_bucket_replication(Bucket="photos", ReplicationConfiguration={"Role": role, "Rules": [rule]})
+    client.delete_bucket(Bucket="copies")
+    put = client.put_object(Bucket="photos", Key="a", Body=b"123")
+    store.jobs.run("replication")
+    store.jobs.run("events")
+    record = destination.records[-1]
+    assert (record["eventName"], record["eventVersion"]) == ("Replication:OperationFailedReplication", "2.2")
+    assert record["s3"]["object"]["versionId"] == put["VersionId"]
+    failed = record["replicationEventData"]
+    assert (failed["replicationRuleId"], failed["destinationBucket"]) == ("r", "arn:aws:s3:::copies")
+    assert failed["failureReason"].startswith("NoSuchBucket: ")
+    assert seen() == [("ObjectCreated:Put", "a"), ("Replication:OperationFailedReplication", "a")]
+
+
+def test_a_restoration_that_takes_time_is_told_of_when_it_ends(clock: Clock, destination: Destination) -> None:
+    options: Any = {"event_destinations": {"all": destination}, "restore_delay": dt.timedelta(hours=5)}
+    with bleepstore.open(clock=clock, **options) as store:
+        client = client_for(store)
+        configure(client, versioned=True)
+        for key in ("a", "gone"):
+            put = client.put_object(Bucket="photos", Key=key, Body=b"1", StorageClass="GLACIER")
+            client.restore_object(Bucket="photos", Key=key, RestoreRequest={"Days": 1})
+        client.delete_object(Bucket="photos", Key="gone", VersionId=put["VersionId"])
+        store.jobs.run("restorations")
+        store.jobs.run("events")
+        assert ("ObjectRestore:Post", "a") in destination.seen
+        destination.documents.clear()
+        clock.advance(hours=5)
+        for _ in range(2):
+            store.jobs.run("restorations")
+            store.jobs.run("events")
+        assert destination.seen == [("ObjectRestore:Completed", "a")]
+        client.close()

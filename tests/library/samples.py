@@ -15,7 +15,7 @@ from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.errors import S3Error
-from bleepstore.events import Event, EventRule, Origin
+from bleepstore.events import Event, EventRule, FailedReplication, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     NO_ATTRIBUTES,
@@ -461,6 +461,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.ForgetEvents(**_stamp(25), destination="orders", through=2**40),
             c.ForgetEvents(**_stamp(25), destination="o", through=0),
         ),
+        (c.EndRestorations(**_stamp(32), until_ms=TIME), c.EndRestorations(**_stamp(32), until_ms=0)),
         (
             c.PutReplica(
                 **_stamp(28),
@@ -468,13 +469,16 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 bucket_id=8,
                 key=KEY,
                 version_id="v1",
+                sequence=TIME + 1,
                 owner=ALICE,
                 modified_ms=TIME,
                 written=c.PutObject(
                     **_stamp(4), bucket="copies", key=KEY, owner=ALICE, size=4, etag=MD5, data=BlobRef("h")
                 ),
             ),
-            c.PutReplica(**_stamp(28), bucket="copies", key="k", version_id="v1", owner=Owner("a"), modified_ms=0),
+            c.PutReplica(
+                **_stamp(28), bucket="copies", key="k", version_id="v1", sequence=1, owner=Owner("a"), modified_ms=0
+            ),
         ),
         (
             c.PutReplicaAttributes(
@@ -523,6 +527,7 @@ EVENTS = (
         origin=ORIGIN,
         storage_class="GLACIER",
         restored_until_ms=TIME + 1,
+        replication=FailedReplication(rule_id="r", destination="copies", reason="AccessDenied: no"),
     ),
     Event(name="ObjectRemoved:Delete", time_ms=0, bucket="photos", owner_id="a", location="", key="k", sequencer=1),
 )

@@ -13,7 +13,8 @@ from tests.library.samples import COMMANDS
 FREEING = {
     c.AbortUpload, c.ApplyLifecycle, c.BeginSweep, c.DeleteBucket, c.DeleteObject, c.DeleteObjects,
     c.DeleteCredential, c.DeleteUser,
-    c.DeleteRole, c.DisableCredential, c.EndReplications, c.EndSweep, c.ForgetEvents, c.ForgetGarbage, c.RevokeSessions,
+    c.DeleteRole, c.DisableCredential, c.EndReplications, c.EndRestorations,
+    c.EndSweep, c.ForgetEvents, c.ForgetGarbage, c.RevokeSessions,
 }  # fmt: skip
 ALL = [command for pair in COMMANDS.values() for command in pair]
 

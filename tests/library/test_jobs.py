@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -385,6 +386,7 @@ def test_jobs_are_due_by_the_clock_of_the_store(opened: Store, clock: Clock) -> 
         "lifecycle",
         "inventory",
         "replication",
+        "restorations",
     )
     assert opened.jobs.run_due() == ("garbage",)
     assert status_of(opened, "orphans").next_run_ms == clock.now + 60_000
@@ -537,3 +539,81 @@ def test_a_system_that_has_no_lock_to_give_is_asked_again(tmp_path: Path, monkey
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert lease.acquire()
     lease.release()
+
+
+def test_jobs_are_paused_for_all_processes_and_can_be_run_all_the_same(tmp_path: Path, clock: Clock) -> None:
+    with bleepstore.open(tmp_path, clock=clock) as store, bleepstore.open(tmp_path, clock=clock) as other:
+        store.create_bucket("photos")
+        assert store.jobs.paused_until_ms == 0
+        assert other.jobs.pause(60) == clock.now + 60_000
+        assert store.jobs.paused_until_ms == clock.now + 60_000
+        for _ in range(2):
+            store.put_object("photos", "k", BIG)
+        assert store.jobs.run("garbage").changed == 1
+        clock.now += 60_000
+        assert store.jobs.paused_until_ms == 0
+        store.jobs.pause(60)
+        store.jobs.pause(0)
+        assert other.jobs.paused_until_ms == 0
+        for seconds in (-1, 24 * 3600 + 1):
+            with pytest.raises(ValueError, match="a pause lasts"):
+                store.jobs.pause(seconds)
+    with bleepstore.open(tmp_path, read_only=True) as seen, pytest.raises(errors.StoreReadOnly):
+        seen.jobs.pause(1)
+    with bleepstore.open(clock=clock) as store:
+        store.jobs.pause(60)
+        assert store.jobs.paused_until_ms == clock.now + 60_000
+
+
+@pytest.mark.slow
+def test_a_paused_thread_runs_nothing_until_it_is_resumed(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        backend = store.engine.backend
+        assert isinstance(backend, Watched)
+        store.create_bucket("photos")
+        store.jobs.pause(3600)
+        store.jobs.start()
+        for _ in range(2):
+            store.put_object("photos", "k", BIG)
+        assert not backend.deleted_one.wait(1.2), "the thread looks twice a second"
+        store.jobs.pause(0)
+        assert backend.deleted_one.wait(PATIENCE)
+
+
+def test_a_process_that_runs_no_jobs_sees_what_another_did(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        backend = store.engine.backend
+        assert isinstance(backend, Watched)
+        store.create_bucket("photos")
+        for _ in range(2):
+            store.put_object("photos", "k", BIG)
+        assert backend.deleted_one.wait(PATIENCE)
+    with bleepstore.open(tmp_path, read_only=True) as seen:
+        found = {status.name: status for status in seen.jobs.status()}
+        assert found["garbage"].last_run_ms is None, "a store that is read-only writes and reads none of it"
+    with bleepstore.open(tmp_path) as other:
+        found = {status.name: status for status in other.jobs.status()}
+        assert found["garbage"].last_run_ms is not None
+
+
+def test_what_is_asked_for_is_run_by_whoever_runs_the_jobs(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store, bleepstore.open(tmp_path) as other:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", BIG)
+        for each in (store, other):
+            each.scrub_when_asked()
+        with pytest.raises(errors.StoreError, match="no job is called"):
+            other.jobs.ask("nothing")
+        other.jobs.ask("scrub")
+        store.jobs.start()
+
+        def scrub() -> JobStatus:
+            return next(status for status in other.jobs.status() if status.name == "scrub")
+
+        deadline = time.monotonic() + PATIENCE
+        while scrub().last_run_ms is None and time.monotonic() < deadline:
+            time.sleep(0.02)  # nobody outside is told
+        found = scrub()
+        assert (found.examined, found.changed, found.error) == (1, 0, None)
+    with bleepstore.open() as store, pytest.raises(errors.StoreError):
+        store.scrub_when_asked()

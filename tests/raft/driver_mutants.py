@@ -52,7 +52,7 @@ def applies_before_it_is_told_what_is_durable(patch: Patch) -> None:
 
 
 def installs_before_the_save(patch: Patch) -> None:
-    def replace(self: Applier, save: Callable[[], None], name: str) -> None:
+    def replace(self: Applier, save: Callable[[], None], name: str, level: int) -> None:
         self._era += 1
         self.state_machine.install(name)
         save()
@@ -327,4 +327,6 @@ DRIVER_SEEDS: dict[str, int] = {
     "a read joins an earlier question": 3,
     "compaction forgets the name": 3,
     "applies what was handed out before a snapshot": 43,
+    "log commits each statement": 7,  # with the log of production
+    "log is not synced": 7,
 }

@@ -201,8 +201,9 @@ class Script:
     def do_propose(self, name: str, request_id: str, data: str = "x") -> None:
         self._answer(name, self.core(name).propose(request_id, data.encode()))
 
-    def do_conf(self, name: str, learn: str = "", promote: str = "", remove: str = "") -> None:
-        change = ConfChange(*(tuple(part.split(",")) if part else () for part in (learn, promote, remove)))
+    def do_conf(self, name: str, learn: str = "", promote: str = "", remove: str = "", level: str = "0") -> None:
+        parts = [tuple(part.split(",")) if part else () for part in (learn, promote, remove)]
+        change = ConfChange(learn=parts[0], promote=parts[1], remove=parts[2], level=int(level))
         self._answer(name, self.core(name).propose_conf(change))
 
     def do_transfer(self, name: str, to: str) -> None:

@@ -37,6 +37,7 @@ from bleepstore.errors import (
     StorageFull,
 )
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
+from bleepstore.raft.endings import Ending
 from bleepstore.raft.ids import new_id
 from bleepstore.raft.messages import Accepted, ConfChange, Configuration, Message, Refusal, RequestVote, Role
 from bleepstore.raft.node_settings import NodeSettings
@@ -322,6 +323,7 @@ def test_a_command_of_an_unknown_form_stops_the_node(tmp_path: Path) -> None:
         assert isinstance(future.exception(DEADLINE), Exception)
         assert member.node.ended.wait(DEADLINE)
         assert isinstance(member.node.failure, UnknownTag)
+        assert member.node.status.ending is Ending.TOO_OLD
         with pytest.raises(ServiceUnavailable):
             member.committer.read_barrier()
 

@@ -279,7 +279,7 @@ def test_if_range(wire: Wire, s3: S3Client, text: str) -> None:
 def test_if_range_is_evaluated_on_the_version_that_is_read(server: Server, wire: Wire, s3: S3Client) -> None:
     """A part of one version is never continued with a part of the next, which came in between."""
     etag = s3.put_object(Bucket="photos", Key="k", Body=b"old" * 9)["ETag"]
-    find = server.store.objects.find
+    find = server.store.stored.find
     seen: list[Any] = []
 
     def find_and_replace(*args: Any, **options: Any) -> Any:
@@ -289,7 +289,7 @@ def test_if_range_is_evaluated_on_the_version_that_is_read(server: Server, wire:
             server.store.put_object("photos", "k", b"new" * 9)
         return found
 
-    server.store.objects.find = find_and_replace  # type: ignore[method-assign]
+    server.store.stored.find = find_and_replace  # type: ignore[method-assign]
     answer = wire.send("GET", "/photos/k", headers={"Range": "bytes=3-5", "If-Range": etag})
     assert seen
     assert answer.headers["etag"] == etag or answer.status == 200, (answer.status, answer.body)

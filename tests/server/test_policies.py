@@ -412,3 +412,27 @@ def test_operations_are_decided_as_explained(s3: S3Client, bob: S3Client, server
             assert denied(getattr(bob, operation), **target, **more) is (name not in allowed), name
     s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:ListBucket", BUCKET, Principal="*")))
     assert not denied(server.client(signature_version=UNSIGNED).list_objects_v2, Bucket="photos")
+
+
+def test_the_identity_of_a_distribution_may_be_named_and_is_nobody(s3: S3Client) -> None:
+    """Policies that are moved from Amazon name it, by an ARN or a canonical user id of 96 digits."""
+    s3.create_bucket(Bucket="site")
+    for principal in (
+        {"AWS": "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity EH1HDMB1FH2TC"},
+        {"CanonicalUser": "0123456789abcdef" * 6},
+    ):
+        statement = {
+            "Effect": "Allow", "Principal": principal, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::site/*",
+        }  # fmt: skip
+        s3.put_bucket_policy(Bucket="site", Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+        assert not s3.get_bucket_policy_status(Bucket="site")["PolicyStatus"]["IsPublic"]
+    with failure("MalformedPolicy", 400):
+        s3.put_bucket_policy(
+            Bucket="site",
+            Policy=json.dumps(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": statement | {"Principal": {"AWS": "arn:aws:iam::cloudfront:user/someone"}},
+                }
+            ),
+        )

@@ -137,6 +137,7 @@ def test_what_the_file_does_not_say_stays_as_it_is(declared: Path) -> None:
         ("i.toml", "[[keys]]\naccess_key='A'\nsecret_file='none'", "none cannot be read"),
         ("i.toml", "[[keys]]\naccess_key='A'\nsecret='s'\nuser='joe'", "the key A: "),
         ("i.toml", "[[users]]\nname='a b'", "the user a b: "),
+        ("i.toml", "[[accounts]]\nid='a'\nquota={max_bytes=-1}", "the account a: InvalidArgument: A limit is not"),
         ("i.json", "{", "is no JSON"),
         ("i.json", "[" * 100_000, "is no JSON"),
         ("i.toml", "=", "is no TOML"),
@@ -190,10 +191,9 @@ def test_what_is_wrong_with_buckets_and_seeds_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_given_it_before_the_workers_start(declared: Path, tmp_path: Path) -> None:
-    """And they do nothing of it once more; keys that are declared need no other one."""
+    """Keys that are declared need no other one."""
     config = load_config(environ={}, flags={"data": str(tmp_path / "data"), "init": str(declared)})
-    config, shown = keys_for(config)
-    assert config.init is None
+    _, shown = keys_for(config)
     assert shown.access_key in ("ANN", "ALICE")
     with bleepstore.open(tmp_path / "data") as store:
         assert len(store.list_credentials()) == 2

@@ -35,22 +35,19 @@ class BucketCache:
         self._file = file
         self._life = life
         self._ask = ask
+        #: Of one number. It changes with every change of a bucket, and is odd while that is under way.
+        self.counter: memoryview[int]
         self._kept: dict[str, tuple[int, Bucket]] = {}
         if file is None:
-            self._counter = memoryview(bytearray(_SIZE)).cast("Q")
+            self.counter = memoryview(bytearray(_SIZE)).cast("Q")
             return
         if os.fstat(file).st_size < _SIZE:
             os.pwrite(file, bytes(_SIZE), 0)
-        self._counter = memoryview(mmap.mmap(file, _SIZE, prot=mmap.PROT_READ)).cast("Q")
-
-    @property
-    def count(self) -> int:
-        """It changes with every change of a bucket, and is odd while that is under way."""
-        return self._counter[0]
+        self.counter = memoryview(mmap.mmap(file, _SIZE, prot=mmap.PROT_READ)).cast("Q")
 
     def find(self, name: str) -> Bucket | None:
         """A bucket, as the last commit left it. Raises StoreClosed."""
-        count = self._counter[0]  # read before the query whose answer is to be kept
+        count = self.counter[0]  # read before the query whose answer is to be kept
         kept = self._kept.get(name)
         if kept is not None and kept[0] == count and self._life.is_ours:
             return kept[1]
@@ -64,19 +61,19 @@ class BucketCache:
 
     def begin(self) -> None:
         """Call before the commit of anything that changes what a query for a bucket gives. Raises OSError."""
-        if not self._counter[0] % 2:
-            self._write(self._counter[0] + 1)
+        if not self.counter[0] % 2:
+            self._write(self.counter[0] + 1)
 
     def end(self) -> None:
         """Call after the commit or the rollback, whether something began or not."""
-        if self._counter[0] % 2:
+        if self.counter[0] % 2:
             # The commit stands whatever comes. A counter that stays odd keeps nothing.
             with contextlib.suppress(OSError):
-                self._write(self._counter[0] + 1)
+                self._write(self.counter[0] + 1)
 
     def _write(self, count: int) -> None:
         if self._file is None:
-            self._counter[0] = count
+            self.counter[0] = count
         else:
             # Not by the mapping, where a disk that is full would end the process with SIGBUS.
             os.pwrite(self._file, count.to_bytes(_SIZE, sys.byteorder), 0)
@@ -84,4 +81,4 @@ class BucketCache:
     def close(self) -> None:
         """Release the file. The mapping ends with its last reader, and nothing is kept any more."""
         self._file = None
-        self._counter = memoryview((1).to_bytes(_SIZE, sys.byteorder)).cast("Q")
+        self.counter = memoryview((1).to_bytes(_SIZE, sys.byteorder)).cast("Q")

@@ -42,9 +42,12 @@ class Catalog:
 
     `replicated`: a log that is durable elsewhere can apply again what a crash undoes, so a commit waits for no fsync.
     `read_only`: the file must exist, and every change raises StoreReadOnly.
+    `is_alone`: no other process has the file open, so that an older one may be brought up to date.
     """
 
-    def __init__(self, path: Path | None, *, replicated: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path | None, *, replicated: bool = False, read_only: bool = False, is_alone: bool = True
+    ) -> None:
         if path is not None:
             check_posix(f"A store in the folder {path.parent}")
         self._path = path
@@ -62,7 +65,7 @@ class Catalog:
             lock.wait()
             try:
                 self._buckets = BucketCache(lock.file, life, self._ask_bucket)
-                self._writer = Writer(_open(path, replicated), lock, self._buckets)
+                self._writer = Writer(_open(path, replicated, is_alone), lock, self._buckets)
             finally:
                 lock.__exit__()
         self._readers: ReaderPool | SharedReader
@@ -250,14 +253,14 @@ class Catalog:
             self._lock.close()
 
 
-def _open(path: Path | None, replicated: bool) -> apsw.Connection:
-    """The connection that writes. Raises CatalogDamaged, CatalogTooNew."""
+def _open(path: Path | None, replicated: bool, is_alone: bool) -> apsw.Connection:
+    """The connection that writes. Raises CatalogDamaged, CatalogTooNew, CatalogTooOld."""
     if path is None:
         return take_blank()
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     try:
         connection = open_writer(path, replicated=replicated)
-        migrate(connection)
+        migrate(connection, is_alone=is_alone)
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise damaged(path, error) from error
     return connection

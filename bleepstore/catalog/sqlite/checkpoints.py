@@ -46,7 +46,10 @@ class Checkpoints:
             self._thread = threading.Thread(
                 target=self._run, args=(connection.filename,), name="bleepstore-checkpoint", daemon=True
             )
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:  # none is to be had now, and the commit stands: the next one asks again
+                self._thread = None
         return apsw.SQLITE_OK
 
     def _run(self, path: str) -> None:

@@ -249,20 +249,42 @@ CREATE TABLE garbage(
 ) STRICT;
 CREATE INDEX garbage_handle ON garbage(handle);
 
--- Events that wait for a destination, in the order of their numbers, and the last number that each has given.
+-- Events that wait for a destination, in the order of their numbers, of the buckets of which account; the last number
+-- that each has given, and how many wait, of all and of each account.
 CREATE TABLE outbox(
     destination TEXT NOT NULL,
     number INTEGER NOT NULL,
+    account_id TEXT NOT NULL,
     rule_id TEXT NOT NULL,
     time_ms INTEGER NOT NULL,
     event TEXT NOT NULL,
     PRIMARY KEY (destination, number)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX outbox_account ON outbox(destination, account_id, number);
+
 CREATE TABLE outbox_end(
     destination TEXT PRIMARY KEY,
     last_number INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
     dropped INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox_share(
+    destination TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    waiting INTEGER NOT NULL,
+    PRIMARY KEY (destination, account_id)
+) STRICT, WITHOUT ROWID;
+
+-- Archived versions that were asked for and cannot be read before `ready_ms`.
+CREATE TABLE restoration(
+    ready_ms INTEGER NOT NULL,
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    version_id TEXT NOT NULL,
+    bucket TEXT NOT NULL,
+    PRIMARY KEY (ready_ms, bucket_id, key, version_id)
 ) STRICT, WITHOUT ROWID;
 
 -- Versions that are to be copied to a destination, in the order of their numbers: `bleepstore.replication`.
@@ -309,10 +331,11 @@ def check_version(connection: apsw.Connection) -> None:
         raise CatalogTooOld(f"{connection.filename} has schema version {version}: open it once without read_only")
 
 
-def migrate(connection: apsw.Connection) -> None:
+def migrate(connection: apsw.Connection, *, is_alone: bool = True) -> None:
     """Bring the catalog to this version's schema, in one transaction.
 
-    Raises CatalogTooNew if a newer version wrote it, CatalogDamaged if it is not a catalog.
+    Raises CatalogTooNew if a newer version wrote it, CatalogTooOld if it is not of this version and others, which wrote
+    it so, have it open, CatalogDamaged if it is not a catalog.
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -330,6 +353,10 @@ def migrate(connection: apsw.Connection) -> None:
         empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
         if not empty and application_id != APPLICATION_ID:
             raise CatalogDamaged(f"{connection.filename} is a SQLite database of something else, not a catalog")
+        if not (empty or is_alone) and version < len(MIGRATIONS):
+            raise CatalogTooOld(
+                f"{connection.filename} is in use by an older BleepStore: end that first, then open it with this one"
+            )
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             connection.execute(script)
             connection.pragma("user_version", number)

@@ -128,15 +128,13 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
         self.index: int | None = None  # once the transaction has set it
         self.events = []
         self._buckets: dict[str, StoredBucket] = {}
-        self._bucket_count = 1
+        #: Of `BucketCache`, when the transactions began in which the buckets were found that are kept.
+        self.bucket_count = 1
 
-    def begin(self, bucket_count: int) -> None:
-        """A transaction begins, when `BucketCache.count` is so much. Buckets that earlier ones found are kept while it
-        stays the same."""
-        self.index = None
-        if bucket_count != self._bucket_count or bucket_count % 2 or len(self._buckets) > _MAX_BUCKETS:
-            self._buckets.clear()
-            self._bucket_count = bucket_count
+    def forget_buckets(self, bucket_count: int) -> None:
+        """Some may have changed since; those of this transaction and the next ones are found at another count."""
+        self._buckets.clear()
+        self.bucket_count = bucket_count
 
     def forget(self) -> None:
         """The transaction is undone."""
@@ -262,6 +260,9 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
         else:
             self._execute("UPDATE session_key SET key = ?, sealed_by = ? WHERE key = ?", (key, sealed_by, expected))
 
+    def forget_revocations(self, before_ms: int) -> None:
+        self._execute("DELETE FROM revocation WHERE until_ms < ?", (before_ms,))
+
     def revoke_sessions(self, principal: str, until_ms: int) -> None:
         self._execute(
             "INSERT INTO revocation VALUES (?, ?) ON CONFLICT (principal) DO UPDATE SET "
@@ -283,6 +284,8 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
             settings = read_settings(row[3])
             is_watched = settings.events is not None or self.watches_all
             bucket = StoredBucket(row[0], name, row[1], row[2], settings, row[4] == 1, row[5], is_watched)
+            if len(self._buckets) >= _MAX_BUCKETS:
+                self._buckets.clear()
             self._buckets[name] = bucket
         return bucket if bucket_id is None or bucket_id == bucket.bucket_id else None
 

@@ -10,6 +10,7 @@ other.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import threading
@@ -48,6 +49,7 @@ class ProcessLock:
         self._wanted = False
         self._granted = False
         self.waiting_since: float | None = None
+        self.release = functools.partial(fcntl.flock, file, fcntl.LOCK_UN)
 
     def acquire(self, seconds: float | None) -> bool:
         """Whether this process has the lock now. None: wait for ever."""
@@ -91,9 +93,6 @@ class ProcessLock:
                 self._state.notify_all()
             else:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
-
-    def release(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def is_stalled(self, seconds: float) -> bool:
         """Whether another process has kept the lock for longer."""
@@ -201,8 +200,11 @@ class Writer:
         except BaseException as error:
             self._end(error)
             raise
-        self._tables.begin(self._buckets.count)
-        return self._tables
+        tables, count = self._tables, self._buckets.counter[0]
+        tables.index = None
+        if count != tables.bucket_count or count % 2:
+            tables.forget_buckets(count)
+        return tables
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """Raises StorageFull, StorageUnavailable, CatalogDamaged."""

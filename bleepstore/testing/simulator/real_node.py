@@ -139,6 +139,16 @@ class StoredStates:
         self._node.world.ledger.check_applied(self._node)
         return [index for index, _ in batch]
 
+    def fingerprint(self, result: object) -> bytes:
+        """Of the index alone: the ledger compares the states themselves."""
+        return b"%d" % result if isinstance(result, int) else b""
+
+    def raise_level(self, before: int, level: int, through: int) -> None:
+        self.apply([], through)
+
+    def condemn(self, reason: str) -> None:
+        raise Violation(reason)
+
     def make_durable(self) -> int:
         return self._node.state_machine.make_durable()
 
@@ -232,6 +242,7 @@ class RealNode(SimulatedNode):
     def start(self) -> None:
         self.life += 1
         world = self.world
+        self.log.restart(world.rng)
         name = self.log.snapshot().name
         if name not in self.states:
             raise Violation(f"{self.id} starts without the state {name!r}, after which its log begins")

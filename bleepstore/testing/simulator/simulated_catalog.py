@@ -88,6 +88,9 @@ class SimulatedCatalog:
     def crash(self, keep: int) -> None:
         """All of the tail is lost, or nothing of it."""
         if keep < self.applied:
+            # Another one, as after a start: this one remembers buckets that were never there.
+            self._catalog.close()
+            self._catalog = Catalog(None)
             _copy(self._durable, self._catalog)
             self.applied = self.durable
 

@@ -38,9 +38,11 @@ export function watchMarks(root = document) {
 }
 watchMarks();
 
-/** The sizes of buckets, one after the other: counting a large one may take its time. */
+/** The sizes of buckets, one after the other, for some seconds: to count a large one may take its time. */
 async function showUsage() {
+  const begun = performance.now();
   for (const row of $all("[data-usage]")) {
+    if (performance.now() - begun > 5000) return;
     try {
       const answer = await fetch(row.dataset.usage, { headers: { Accept: "application/json" } });
       if (!answer.ok) continue;

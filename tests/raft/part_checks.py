@@ -1,0 +1,217 @@
+"""What the parts around a core must see to, each by itself: checks as those of driver_checks.py."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from bleepstore.raft.applier import OutOfOrder
+from bleepstore.raft.fetcher import Fetcher
+from bleepstore.raft.messages import (
+    AppendEntries,
+    AppendReply,
+    ConfChange,
+    Configuration,
+    Entry,
+    EntryKind,
+    Heartbeat,
+    HeartbeatReply,
+    ReadIndexReply,
+    SnapshotFetch,
+    SnapshotMeta,
+)
+from bleepstore.raft.snapshot_transfer import SharedCopies, receive
+from bleepstore.raft.state_machine import SnapshotRefused
+from bleepstore.raft.transport import Chunk
+from bleepstore.raft.waiting import Proposals
+from tests.raft.driver import DrivenNode, Echo, Outbox
+from tests.raft.driver_checks import NAMES, Careful, memory_log
+
+
+def check_that_what_a_member_needs_is_kept(_: Path) -> None:
+    log = memory_log(("a",))
+    state_machine = Careful(log)
+    node = DrivenNode(log, state_machine, compact_after=5, keep_entries=0)
+    node.elect()
+    node.core.propose_conf(ConfChange(learn=("d",)))
+    node.tick()
+    for number in range(30):
+        member = node.core.tracker.progress["d"]
+        member.await_snapshot(3)
+        member.recent_active = True
+        node.propose(f"{number}")
+        state_machine.durable = state_machine.applied
+        node.tick()
+    assert log.first_index() <= 4
+
+
+def check_that_entries_are_applied_once_each(_: Path) -> None:
+    node = DrivenNode(memory_log(("a",)), Echo())
+    entries = tuple(Entry(n, 1, EntryKind.COMMAND, b"x", f"r{n}") for n in (1, 2))
+    for twice in (entries, entries[:1], entries[1:]):
+        node.driver.applier.put(twice)
+    try:
+        node.node.apply_next()
+    except OutOfOrder:
+        return
+    raise AssertionError("an entry was applied twice")
+
+
+def check_that_each_committed_entry_reaches_the_state_machine_once(_: Path) -> None:
+    seen: list[int] = []
+
+    class Notes(Echo):
+        def apply(self, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
+            seen.extend(index for index, _ in batch)
+            self.applied = through
+            return [data for _, data in batch]
+
+    node = DrivenNode(memory_log(("a",)), Notes())
+    node.elect()
+    for number in range(5):
+        node.propose(f"{number}")
+    assert seen == [2, 3, 4, 5, 6]
+
+
+def check_that_a_state_that_is_not_installed_is_discarded(_: Path) -> None:
+    log = memory_log()
+    discarded: list[str] = []
+
+    class Notes(Careful):
+        def discard(self, name: str) -> None:
+            discarded.append(name)
+
+    node = DrivenNode(log, Notes(log))
+    entries = tuple(Entry(n, 1, EntryKind.COMMAND, b"x", f"r{n}") for n in range(1, 10))
+    node.deliver(AppendEntries("c", "b", "a", 1, 0, 0, entries, 9))
+    node.fetched(SnapshotMeta(7, 1, Configuration(NAMES)), "copy-7")
+    assert discarded == ["copy-7"]
+
+
+def check_that_a_leader_that_leaves_waits_for_the_next_one(_: Path) -> None:
+    node = DrivenNode(memory_log(), Echo())
+    node.elect("b")
+    term = node.core.term
+    node.deliver(AppendReply("c", "b", "a", term, node.core.log.last), HeartbeatReply("c", "b", "a", term, 0))
+    node.node.leave()
+    node.drain()
+    assert not node.driver.stopping
+    node.deliver(Heartbeat("c", "b", "a", term + 1, 0, 0))
+    assert node.driver.stopping
+
+
+def check_that_a_read_sees_a_snapshot(_: Path) -> None:
+    log = memory_log()
+    node = DrivenNode(log, Careful(log))
+    node.deliver(Heartbeat("c", "b", "a", 4, 0, 0))
+    read = node.node.read_barrier()
+    node.drain()
+    node.deliver(ReadIndexReply("c", "b", "a", 4, node.core.incarnation, 1, 7))
+    assert not read.done()
+    node.fetched(SnapshotMeta(7, 4, Configuration(NAMES)), "copy-7")
+    assert read.result(0) == 7
+
+
+def check_that_an_answered_proposal_gives_back_its_bytes(_: Path) -> None:
+    proposals = Proposals(10, 100)
+    proposals.add("1", bytes(60), False)
+    proposals.take("1")
+    for number, size in enumerate((60, 30), start=2):
+        assert proposals.add(f"{number}", bytes(size), False)[1]
+
+
+def check_that_a_proposal_that_waits_is_one(_: Path) -> None:
+    node = DrivenNode(memory_log(), Echo())
+    assert node.propose("1") is node.propose("1")
+
+
+def check_that_a_fetch_that_was_given_up_is_over(_: Path) -> None:
+    log = memory_log()
+    now = [0.0]
+    fetcher = Fetcher(
+        "a", Careful(log), Outbox(), lambda _: None, now=lambda: now[0], patience=5, first_wait=3,
+        spawn=lambda _work, _name: None,
+    )  # fmt: skip
+    fetcher.start(SnapshotFetch("b", SnapshotMeta(7, 1)), 1e9)
+    given_up = fetcher._attempt
+    assert given_up is not None
+    now[0] = 6.0
+    assert not fetcher.tick()
+    fetcher.start(SnapshotFetch("c", SnapshotMeta(7, 1)), 1e9)
+    assert not fetcher.ends(given_up), "another one is awaited"
+    assert fetcher._attempt is not None
+    assert fetcher.ends(fetcher._attempt)
+
+
+@attrs.define
+class Pieces:
+    """A snapshot that comes in these pieces."""
+
+    pieces: tuple[Chunk, ...]
+    size: int
+    meta: SnapshotMeta = SnapshotMeta(7, 1)
+
+    def chunks(self) -> Iterator[Chunk]:
+        return iter(self.pieces)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def check_that_each_piece_of_a_snapshot_is_verified(folder: Path) -> None:
+    first, second = Chunk.of(0, b"abc"), Chunk.of(3, b"def")
+    wrong = {
+        "a piece is missing": Pieces((second,), 3),
+        "a piece comes twice": Pieces((first, first), 6),
+        "a piece was changed": Pieces((first, attrs.evolve(second, data=b"dex")), 6),
+        "the end is missing": Pieces((first,), 6),
+        "there is too much": Pieces((first, second), 3),
+    }
+    for number, (what, stream) in enumerate(wrong.items()):
+        path = folder / f"{number}"
+        try:
+            receive(stream, path, threading.Event(), lambda: None)
+        except SnapshotRefused:
+            assert not path.exists()
+            continue
+        raise AssertionError(f"{what}, and it is taken")
+    receive(Pieces((first, second), 6), folder / "right", threading.Event(), lambda: None)
+    assert (folder / "right").read_bytes() == b"abcdef"
+
+
+def check_that_a_copy_is_shared_while_it_is_new_enough(folder: Path) -> None:
+    made: list[Path] = []
+
+    def make() -> tuple[SnapshotMeta, Path]:
+        path = folder / f"copy-{len(made)}"
+        path.write_bytes(b"state")
+        made.append(path)
+        return SnapshotMeta(10 * len(made), 1), path
+
+    copies = SharedCopies(make)
+    first, second, third = copies.open(5), copies.open(9), copies.open(11)
+    assert [stream.meta.index for stream in (first, second, third)] == [10, 10, 20]
+    first.close()
+    assert made[0].exists(), "it is being read"
+    second.close()
+    third.close()
+    assert not any(path.exists() for path in made), "nobody reads them any more"
+    assert copies.open(5).meta.index == 30
+
+
+PART_CHECKS: tuple[Callable[[Path], None], ...] = (
+    check_that_what_a_member_needs_is_kept,
+    check_that_entries_are_applied_once_each,
+    check_that_each_committed_entry_reaches_the_state_machine_once,
+    check_that_a_state_that_is_not_installed_is_discarded,
+    check_that_a_leader_that_leaves_waits_for_the_next_one,
+    check_that_a_read_sees_a_snapshot,
+    check_that_an_answered_proposal_gives_back_its_bytes,
+    check_that_a_proposal_that_waits_is_one,
+    check_that_a_fetch_that_was_given_up_is_over,
+    check_that_each_piece_of_a_snapshot_is_verified,
+    check_that_a_copy_is_shared_while_it_is_new_enough,
+)
