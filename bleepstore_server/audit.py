@@ -33,12 +33,14 @@ _log = logging.getLogger("bleepstore.server")
 
 #: Lines that are kept while a target takes none.
 _MAX_KEPT = 10_000
-#: How often it is asked whether somebody else has moved the file.
+#: How often it is asked whether the file is too large, or somebody else has moved it.
 _LOOK_SECONDS = 1.0
 _MAX_USER_AGENT = 512
 _RETRY_SECONDS = 1.0
 _WARNING_SECONDS = 60.0
 _SENT_AT_ONCE = 100
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _CLOSING_SECONDS = 5.0
 
 
@@ -130,8 +132,7 @@ def _outcome(status: int, error_code: str | None) -> str:
 
 
 def _line(fields: dict[str, Any]) -> bytes:
-    known = {name: value for name, value in fields.items() if value is not None}
-    return json.dumps(known, separators=(",", ":")).encode() + b"\n"
+    return _encode({name: value for name, value in fields.items() if value is not None}).encode() + b"\n"
 
 
 # -- targets
@@ -191,16 +192,17 @@ class FileTarget:
 
     def _make_ready(self) -> None:
         now = time.monotonic()
-        if self._file >= 0 and now - self._looked > _LOOK_SECONDS and not self._is_current():
-            self._close()
+        if self._file >= 0 and now - self._looked > _LOOK_SECONDS:
+            self._looked = now
+            if not self._is_current():
+                self._close()
+            elif self._max_bytes and os.fstat(self._file).st_size >= self._max_bytes:
+                self._rotate()
         if self._file < 0:
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._looked = now
-        if self._max_bytes and os.fstat(self._file).st_size >= self._max_bytes:
-            self._rotate()
 
     def _is_current(self) -> bool:
-        self._looked = time.monotonic()
         try:
             return os.path.samestat(self._path.stat(), os.fstat(self._file))
         except FileNotFoundError:
@@ -215,7 +217,6 @@ class FileTarget:
                     self._numbered(number).rename(self._numbered(number + 1))
             self._path.rename(self._numbered(1)) if self._keep else self._path.unlink()
         self._close()  # and with it the lock
-        self._make_ready()
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")

@@ -75,7 +75,8 @@ class Location(Protocol):
         """Store an object, whole and verified or not at all."""
 
     def remove(self, entry: LocationEntry) -> None:
-        """Remove an object; a version that is named for good."""
+        """Remove an object as it was listed; a version that is named for good. Raises NotTransferred for an object
+        that was overwritten since, where that can be known."""
 
     def part_size(self, entry: LocationEntry) -> int | None:
         """The size of all parts but the last, if this is a multipart object whose ETag tells its bytes."""
@@ -407,7 +408,17 @@ class BucketLocation:
             raise
 
     def remove(self, entry: LocationEntry) -> None:
-        self.client.delete_object(**self._of(entry))
+        named: Any = self._of(entry)
+        if entry.version_id is None and entry.etag is not None:
+            named["IfMatch"] = f'"{entry.etag}"'
+        try:
+            self.client.delete_object(**named)
+        except self.client.exceptions.ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status == 412:
+                raise NotTransferred("it was overwritten meanwhile, and what is there now stays") from error
+            if status != 404 or error.response["Error"]["Code"] != "NoSuchKey":
+                raise
 
 
 class VersionedBucket(BucketLocation):

@@ -9,7 +9,7 @@ from bleepstore.catalog.port import Tables
 from bleepstore.catalog.quotas import check_quota
 from bleepstore.catalog.records import StoredBucket
 from bleepstore.catalog.sweeps import check_fence
-from bleepstore.catalog.versions import add_replica_marker, write_version
+from bleepstore.catalog.versions import add_older_replica, add_replica_marker, write_version
 from bleepstore.commands import Done, PutObject, PutReplica, PutReplicaAttributes, Result, Written
 from bleepstore.errors import InvalidRequest, NoSuchBucket, NoSuchVersion, S3Error
 from bleepstore.model import BlobRef, Versioning
@@ -35,10 +35,15 @@ def put_replica(tables: Tables, command: PutReplica) -> Result:
     size = 0 if written is None else written.size
     if bucket.keeps_usage and (exceeded := check_quota(tables, bucket, command.bucket, Usage(1, size))):
         return exceeded
-    current = tables.current_version(bucket.bucket_id, command.key)
+    if written is not None and (refused := _check(bucket, written)):
+        return refused
+    latest = tables.latest_version(bucket.bucket_id, command.key)
+    if latest is not None and command.sequence <= latest.sequence:
+        return add_older_replica(tables, bucket, command, latest)
+    current = None if latest is None or not latest.is_current else latest
     if written is None:
         return add_replica_marker(tables, bucket, command, current)
-    return _check(bucket, written) or write_version(tables, bucket, written, current, replica_id=command.version_id)
+    return write_version(tables, bucket, written, current, replica=command)
 
 
 def _check(bucket: StoredBucket, written: PutObject) -> S3Error | None:

@@ -94,10 +94,10 @@ def write_version(
     current: StoredVersion | None,
     *,
     is_garbage: bool = True,
-    replica_id: str | None = None,
+    replica: PutReplica | None = None,
 ) -> Written | S3Error:
     """Make `command`'s object the current version of its key, instead of `current`, for which its condition holds. What
-    goes by that becomes garbage if it `is_garbage`. `replica_id` is the id of the version that it is a copy of.
+    goes by that becomes garbage if it `is_garbage`. `replica` is the command that it is a copy by.
 
     The versions of a key are in the order of a counter of its own, which goes on from the time: one that is deleted
     and written again does not begin anew.
@@ -111,7 +111,9 @@ def write_version(
         default = None
         if bucket.object_lock is not None:
             command, default = _with_default_lock(tables, bucket.object_lock, command)
-        version_id = replica_id or _next_id(bucket, command.request_id, 0)
+        version_id = _next_id(bucket, command.request_id, 0)
+        if replica is not None:
+            version_id, sequence = replica.version_id, replica.sequence
         made = _make_way(tables, bucket, command.key, version_id, sequence, command.condition, current)
         if isinstance(made, S3Error):
             return made
@@ -219,7 +221,7 @@ def add_replica_marker(
 ) -> Written | S3Error:
     """Make the copy of a delete marker, under its own id, the latest version of a key instead of `current`."""
     key, version_id, time_ms = command.key, command.version_id, command.modified_ms
-    made = _make_way(tables, bucket, key, version_id, time_ms, UNCONDITIONAL, current)
+    made = _make_way(tables, bucket, key, version_id, command.sequence, UNCONDITIONAL, current)
     if isinstance(made, S3Error):
         return made
     tables.remember_owner(command.owner)
@@ -228,6 +230,39 @@ def add_replica_marker(
         name = "ObjectRemoved:DeleteMarkerCreated"
         record_event(tables, bucket, name, key, command.time_ms, None, version_id=version_id)
     return Written(version_id, time_ms)
+
+
+def add_older_replica(
+    tables: Tables, bucket: StoredBucket, command: PutReplica, latest: StoredVersion
+) -> Written | S3Error:
+    """Insert the copy of a version that is older than the `latest` of its key by the sequence that it has at its
+    source: behind that, where it was replaced before it came. Of two versions with one sequence it is the newer one,
+    unless it would become the latest."""
+    bucket_id, key, version_id = bucket.bucket_id, command.key, command.version_id
+    sequence = min(command.sequence, latest.sequence - 1)
+    while sequence < latest.sequence - 1 and tables.version_at(bucket_id, key, sequence) is not None:
+        sequence += 1
+    while tables.version_at(bucket_id, key, sequence) is not None:
+        sequence -= 1
+    tables.remember_owner(command.owner)
+    written = command.written
+    if written is None:
+        marker = DeleteMarker(key, version_id, sequence, command.owner.id, command.modified_ms)
+        _insert_marker(tables, bucket, marker)
+    else:
+        if bucket.settings.ownership is not None:
+            written = _with_owner(bucket, written)
+        if bucket.object_lock is not None:
+            written, _ = _with_default_lock(tables, bucket.object_lock, written)
+        tables.write_version(bucket_id, written, version_id, sequence, None)
+        if bucket.keeps_usage:
+            tables.add_usage(bucket_id, 1, written.size)
+        if bucket.is_watched:
+            _record_write(tables, bucket, written, version_id)
+    inserted = tables.version_at(bucket_id, key, sequence)
+    assert inserted is not None
+    tables.make_noncurrent(bucket_id, key, inserted, command.time_ms)
+    return Written(version_id, command.modified_ms)
 
 
 def _insert_marker(tables: Tables, bucket: StoredBucket, marker: DeleteMarker) -> None:

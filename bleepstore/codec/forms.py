@@ -448,6 +448,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         c.PutReplica,
         **_KEY,
         version_id=TEXT,
+        sequence=INTEGER,
         owner=OWNER,
         modified_ms=INTEGER,
         written=optional(_COMMAND),

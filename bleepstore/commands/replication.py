@@ -13,7 +13,8 @@ from bleepstore.replication import ReplicationStatus
 @attrs.frozen(kw_only=True)
 class PutReplica(Change):
     """Add a copy of a version, or of a delete marker if `written` is None, to a bucket that keeps versions, under the
-    version's own id and time. A version of this id that is there already is left as it is.
+    version's own id and time. A version of this id that is there already is left as it is. `sequence` is the version's
+    own: a copy that is older than what is there already comes behind that.
 
     `written` is what the copy would be written as; its time is the version's, which may be long ago.
     """
@@ -24,6 +25,7 @@ class PutReplica(Change):
     bucket_id: int | None = None
     key: str
     version_id: str
+    sequence: int
     owner: Owner
     modified_ms: int
     written: PutObject | None = None

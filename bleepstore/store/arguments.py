@@ -140,6 +140,7 @@ def _with_checks(function: Callable[..., Any], part: str | None) -> Callable[...
     types |= dict.fromkeys({*names, *annotations} - types.keys(), object)
     # Of a method with **options Python does not refuse a name that is unknown.
     others: Any = () if "options" in names else object
+    names_kinds = {name: KINDS.get(annotations.get(name, "str"), KINDS["str"]) for name in _NAMES}
     first_checked = next((at for at, name in enumerate(names) if name in kinds), len(names))
 
     def check(given: Iterable[tuple[str, object]]) -> None:
@@ -172,8 +173,8 @@ def _with_checks(function: Callable[..., Any], part: str | None) -> Callable[...
         except (TypeError, OverflowError, S3Error):
             # Every call has names, and nearly all are right: they are checked once something was wrong with them.
             for name, value in (*zip(names, args, strict=False), *options.items()):
-                if name in _NAMES and not isinstance(value, str):
-                    raise _wrong(name, "a str", value) from None
+                if name in _NAMES and not isinstance(value, names_kinds[name][0]):
+                    raise _wrong(name, names_kinds[name][1], value) from None
             raise
 
     return call

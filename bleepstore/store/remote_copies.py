@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from bleepstore.errors import AccessDenied, ServiceUnavailable
 from bleepstore.model import STORAGE_CLASSES
-from bleepstore.remotes import Remote, RemoteBucket, RemoteCopy
+from bleepstore.remotes import Remote, RemoteBucket, RemoteCopy, RemoteLatest, RemoteRefused
 from bleepstore.store.engine import Engine
 from bleepstore.store.replicating import Source
 from bleepstore.store.stored_objects import StoredObjects
@@ -39,13 +39,24 @@ class RemoteCopies:
         if latest is not None and latest.mark == mark:
             bucket.update(version.key, latest.version_id, version)
             return latest.version_id
+        self._check_order(source, latest)
         return self._put(source, bucket)
+
+    def _check_order(self, source: Source, latest: RemoteLatest | None) -> None:
+        """What is written there becomes the latest version: a version must not hide the copy of a newer one."""
+        if latest is None or latest.mark is None:
+            return
+        with self._engine.catalog.read() as reader:
+            newer = reader.find_version(source.bucket.name, source.version.key, latest.mark, with_data=False)
+        if newer is not None and newer.sequence > source.found.sequence:
+            raise RemoteRefused("A newer version of the object was copied already, and would be hidden by this one.")
 
     def _copy_marker(self, source: Source, bucket: RemoteBucket) -> str | None:
         """There is nothing to do where the latest version is one."""
         latest = bucket.latest(source.version.key)
         if latest is None or latest.is_delete_marker:
             return None if latest is None else latest.version_id
+        self._check_order(source, latest)
         return bucket.delete(source.version.key)
 
     def _put(self, source: Source, bucket: RemoteBucket) -> str | None:

@@ -185,6 +185,7 @@ class Replicator:
                 bucket_id=target.id,
                 key=version.key,
                 version_id=source.replica_id,
+                sequence=source.found.sequence,
                 owner=owner,
                 modified_ms=version.modified_ms,
             )
@@ -258,6 +259,7 @@ class Replicator:
                 bucket_id=target.id,
                 key=version.key,
                 version_id=source.replica_id,
+                sequence=source.found.sequence,
                 owner=owner,
                 modified_ms=version.modified_ms,
                 written=written,

@@ -11,6 +11,7 @@ from bleepstore.errors import InvalidArgument
 from bleepstore.model import ObjectVersion, RestoreTier, SystemMetadata
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore_server.console.forms import pairs_of
+from bleepstore_server.console.keeping import kept_options
 from bleepstore_server.console.links import presigned
 from bleepstore_server.console.objects import folder_of, show_object
 from bleepstore_server.console.visit import Visit
@@ -59,9 +60,9 @@ def put_metadata(visit: Visit, bucket: str) -> Response:
         key,
         system=_system(version, system),
         metadata=pairs_of(visit, visit.field("metadata")),
-        storage_class=version.storage_class,
         replace_metadata=True,
         caller=visit.caller,
+        **kept_options(version),
     )
     return visit.go("buckets", bucket, "object", key=key, done="metadata_saved")
 

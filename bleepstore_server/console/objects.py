@@ -14,6 +14,7 @@ from bleepstore.model import NULL_VERSION, ObjectVersion
 from bleepstore.object_lock import RetentionMode
 from bleepstore.pages import ListedVersion
 from bleepstore.store import DeleteFailure
+from bleepstore_server.console.keeping import kept_options
 from bleepstore_server.console.previews import preview_of
 from bleepstore_server.console.uploads import SINGLE_PUT
 from bleepstore_server.console.visit import Visit
@@ -136,7 +137,10 @@ def delete_version(visit: Visit, bucket: str) -> Response:
 def restore_version(visit: Visit, bucket: str) -> Response:
     """Make an earlier version the current one: by a copy, so that nothing is lost."""
     key, version_id = visit.field("key"), visit.field("version")
-    visit.store.copy_object(bucket, key, bucket, key, source_version_id=version_id, caller=visit.caller)
+    version = visit.store.head_object(bucket, key, version_id=version_id, caller=visit.caller).version
+    visit.store.copy_object(
+        bucket, key, bucket, key, source_version_id=version_id, caller=visit.caller, **kept_options(version)
+    )
     return visit.go("buckets", bucket, "versions", prefix=visit.argument("prefix") or None, done="version_restored")
 
 

@@ -76,7 +76,8 @@ def test_reads_have_lines_if_they_are_asked_for(serve: Callable[..., Served], tm
     assert [line["operation"] for line in lines_of(log, 1)] == ["ListBuckets"]
 
 
-def test_a_file_is_moved_on_when_it_is_large(tmp_path: Path) -> None:
+def test_a_file_is_moved_on_when_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bleepstore_server.audit._LOOK_SECONDS", -1)
     path = tmp_path / "audit.log"
     targets = [FileTarget(path, 100, 2) for _ in range(2)]
     for number in range(20):

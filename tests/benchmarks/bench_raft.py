@@ -31,6 +31,10 @@ from typing import Any
 import apsw
 import attrs
 
+from bleepstore.catalog.apply import REMEMBERED_REQUESTS
+from bleepstore.cluster import LocalCluster, Member, wrap
+from bleepstore.commands import CreateBucket, PutObject
+from bleepstore.model import Acl, Inline, Owner
 from bleepstore.raft.ids import new_id
 from bleepstore.raft.messages import Configuration, Role
 from bleepstore.raft.node import Node
@@ -180,6 +184,32 @@ def ours(folder: Path, size: int) -> Iterator[Propose]:
             node.stop()
 
 
+@contextlib.contextmanager
+def ours_with_the_catalog(folder: Path) -> Iterator[Propose]:
+    """What is proposed puts an inline object into the catalog of each of three nodes."""
+    owner = Owner("alice", "Alice")
+    stamp: dict[str, Any] = {"time_ms": 1, "bucket": "photos", "owner": owner}
+    with LocalCluster(folder / "with-catalog", MemoryNetwork()) as cluster:
+        leader: Member = wait_for(cluster.leader)
+        leader.committer.submit(CreateBucket(request_id="b", location="", acl=Acl.private(owner.id), **stamp))
+
+        def propose(_: int, done: Callable[[], None]) -> None:
+            number = next(numbers)
+            put = PutObject(
+                request_id=f"{number}", key=f"{number % 1000}", size=len(BODY), etag="e", data=Inline(BODY), **stamp
+            )
+
+            def answered(future: Future[Any]) -> None:
+                future.result()
+                done()
+
+            data = wrap(put, leader.state_machine.applied + REMEMBERED_REQUESTS)
+            leader.node.propose(put.request_id, data).add_done_callback(answered)
+
+        numbers = iter(range(1 << 62))
+        yield propose
+
+
 def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
@@ -312,6 +342,8 @@ def main() -> None:
         for size in (1, 3):
             with ours(folder, size) as propose:
                 figures += [measure(f"bleepstore, nodes: {size}", propose, count, seconds) for count in OUTSTANDING]
+        with ours_with_the_catalog(folder) as propose:
+            figures += [measure("bleepstore, nodes: 3, catalog", propose, count, seconds) for count in OUTSTANDING]
         try:
             with pysyncobj(folder) as propose:
                 figures += [measure("PySyncObj, nodes: 3, journal", propose, count, seconds) for count in OUTSTANDING]

@@ -14,7 +14,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 import bleepstore
-from bleepstore import Store, Versioning
+from bleepstore import CannedAcl, EncryptionKind, NamedKey, ObjectOwnership, Store, Versioning
 from bleepstore_server import AppConfig, live_server
 from bleepstore_server.console.app import Console
 from bleepstore_server.console.documents import indented
@@ -162,6 +162,23 @@ def test_tags_metadata_retention_and_hold_are_set(visitor: Visitor, store: Store
     locked = visitor.post("/buckets/vault/object/delete?key=deed&version=" + version_id)
     assert locked.status_code == 403
     assert "object lock" in locked.text
+
+
+def test_a_copy_onto_itself_loses_neither_encryption_nor_class_nor_list(visitor: Visitor, store: Store) -> None:
+    store.create_bucket("safe", ownership=ObjectOwnership.OBJECT_WRITER)
+    store.delete_public_access_block("safe")
+    store.put_bucket_versioning("safe", Versioning.ENABLED)
+    first = store.put_object(
+        "safe", "deed", b"deed", encryption=NamedKey(), storage_class="STANDARD_IA", acl=CannedAcl.PUBLIC_READ
+    )
+    fields = {"etag": first.etag, "metadata": "a = 1"}
+    done(visitor.post("/buckets/safe/object/metadata?key=deed", fields))
+    done(visitor.post("/buckets/safe/versions/restore", {"key": "deed", "version": first.version_id}))
+    for row in store.iter_object_versions("safe"):
+        version = store.head_object("safe", "deed", version_id=row.version_id).version
+        assert version.encryption is not None
+        assert (version.encryption.kind, version.storage_class) == (EncryptionKind.NAMED, "STANDARD_IA")
+        assert version.attributes.grants == first.attributes.grants
 
 
 def test_an_archived_object_says_so_and_is_restored(visitor: Visitor, store: Store, photos: str) -> None:

@@ -72,6 +72,7 @@ PAGES: dict[str, tuple[Callable[[S3Client, str, Path], None], str]] = {
     "give-access.md": (save_policy, "2030.txt"),
     "publish-files.md": (publish, "<h1>Hello</h1>"),
     "browser-uploads.md": (set_cors, "Access-Control-Allow-Origin: http://localhost:3000"),
+    "observe.md": (nothing, "bleepstore_objects_total 0.0"),
     "admin-api.md": (nothing, '"access_key": "APP"'),
     "command-line.md": (nothing, '"key": "dog.txt"'),
     "test-a-policy.md": (give_uploads, "is allowed to app"),

@@ -13,7 +13,7 @@ import pytest
 import bleepstore
 from bleepstore import ByteRange, ReadCondition, WriteCondition
 from bleepstore.encryption import BucketEncryption
-from bleepstore.errors import IncompleteBody, NotModified, PreconditionFailed
+from bleepstore.errors import IncompleteBody, InvalidArgument, NotModified, PreconditionFailed
 from bleepstore.store.arguments import CHECKED_ELSEWHERE, KINDS, annotations_of
 
 WRONG: dict[str, Any] = {
@@ -231,6 +231,13 @@ def test_a_name_of_a_wrong_type_is_named(store: bleepstore.Store, name: Any) -> 
             whole(name)
     with pytest.raises(TypeError, match=r"^source_key is a str, not"):
         store.copy_object("photos", name, "photos", "k")
+
+
+def test_a_name_that_may_be_none_is_not_blamed_for_being_so(store: bleepstore.Store) -> None:
+    with pytest.raises(InvalidArgument, match="A limit is not negative"):
+        store.put_quota(bucket=None, account="a", max_bytes=-1)
+    with pytest.raises(TypeError, match=r"^bucket is a str or None, not int"):
+        store.put_quota(bucket=5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

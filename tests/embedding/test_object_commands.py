@@ -8,7 +8,7 @@ import random
 import sys
 import types
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 import bleepstore
 from bleepstore_server.cli import main
 from bleepstore_server.live import LiveServer, live_server
+from bleepstore_server.locations import BucketLocation, LocationEntry
 
 MIB = 1024 * 1024
 Run = Callable[..., str]
@@ -206,6 +207,43 @@ def test_a_move_onto_itself_removes_nothing(run: Ends, tmp_path: Path) -> None:
     run("cp", tmp_path / "k", "@photos/k")
     assert "it is there already" in run("mv", "@photos/k", "@photos", status=2)
     assert len(run.json("ls", "@photos")) == 1
+
+
+@pytest.mark.parametrize("words", [("@photos/a/k", "@other/k"), ("-r", "@photos/a", "@other")], ids=["one", "folder"])
+def test_a_move_keeps_what_overwrote_its_source_meanwhile(
+    end: tuple[str, list[str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: Sequence[str],
+) -> None:
+    run = Ends(*end, capsys)
+    (tmp_path / "k").write_text("old")
+    run("mb", "@other")
+    run("cp", tmp_path / "k", "@photos/a/k")
+    copy = BucketLocation.copy
+
+    def copy_and_overwrite(self: BucketLocation, key: str, source: BucketLocation, entry: LocationEntry) -> None:
+        copy(self, key, source, entry)
+        source.client.put_object(Bucket="photos", Key="a/k", Body=b"newer")
+
+    monkeypatch.setattr(BucketLocation, "copy", copy_and_overwrite)
+    assert "it was overwritten meanwhile" in run("mv", *words, status=2)
+    assert [one["size"] for one in run.json("ls", "@photos/a/k", "@other/k")] == [5, 3]
+
+
+def test_a_move_whose_source_was_removed_meanwhile_is_done(run: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_input(monkeypatch, b"v")
+    run("cp", "-", "@photos/k")
+    copy = BucketLocation.copy
+
+    def copy_and_remove(self: BucketLocation, key: str, source: BucketLocation, entry: LocationEntry) -> None:
+        copy(self, key, source, entry)
+        source.client.delete_object(Bucket="photos", Key="k")
+
+    monkeypatch.setattr(BucketLocation, "copy", copy_and_remove)
+    run("mv", "@photos/k", "@photos/moved")
+    assert [one["key"] for one in run.json("ls", "@photos")] == ["moved"]
 
 
 def test_keys_do_not_steer_the_terminal(run: Ends, tmp_path: Path) -> None:

@@ -469,13 +469,16 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 bucket_id=8,
                 key=KEY,
                 version_id="v1",
+                sequence=TIME + 1,
                 owner=ALICE,
                 modified_ms=TIME,
                 written=c.PutObject(
                     **_stamp(4), bucket="copies", key=KEY, owner=ALICE, size=4, etag=MD5, data=BlobRef("h")
                 ),
             ),
-            c.PutReplica(**_stamp(28), bucket="copies", key="k", version_id="v1", owner=Owner("a"), modified_ms=0),
+            c.PutReplica(
+                **_stamp(28), bucket="copies", key="k", version_id="v1", sequence=1, owner=Owner("a"), modified_ms=0
+            ),
         ),
         (
             c.PutReplicaAttributes(

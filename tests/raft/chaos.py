@@ -97,6 +97,7 @@ class Chaos:
             self._open(member)
         self._numbers = itertools.count()
         self._history: list[Operation] = []
+        self._segment = 0
 
     def __enter__(self) -> Self:
         self._retry(lambda store: store.create_bucket(BUCKET))
@@ -226,6 +227,7 @@ class Chaos:
         while self.seen.operations < operations:
             self._history = []
             self._latest = {}
+            self._segment += 1  # the next one has keys of its own
             self._run_segment(min(segment, operations - self.seen.operations))
             violation = find_violation(self._history, model)
             assert violation is None, violation
@@ -263,13 +265,14 @@ class Chaos:
 
     def _operate(self, rng: random.Random) -> None:
         number = next(self._numbers)
-        key = f"{number // OPERATIONS_PER_GENERATION:07}-{rng.randrange(KEYS_PER_GENERATION)}"
+        generation = number // OPERATIONS_PER_GENERATION
+        key = f"{self._segment:05}-{generation:07}-{rng.randrange(KEYS_PER_GENERATION)}"
         stores = list(self._stores.values())
         store = stores[rng.randrange(len(stores))]
-        value = f"{number}" + "x" * rng.choice((0, 0, 2 * INLINE_LIMIT))
+        value, padding = f"{number}", "x" * rng.choice((0, 0, 2 * INLINE_LIMIT))
         kind = rng.choice(("put", "put", "create", "swap", "upload", "delete", "read", "read", "list"))
         try:
-            what, arguments, act = self._prepare(kind, store, key, value)
+            what, arguments, act = self._prepare(kind, store, key, value, padding)
         except BleepStoreError:
             self.seen.answered[f"{kind} not begun"] += 1
             return
@@ -284,13 +287,15 @@ class Chaos:
         if returned is not None or what not in ("read", "list"):
             self._history.append(Operation(key, what, arguments, called, returned, answer))
         if arguments:
-            md5 = hashlib.md5(value.encode(), usedforsecurity=False)
+            md5 = hashlib.md5((value + padding).encode(), usedforsecurity=False)
             etag = f"{_md5(md5.digest())}-1" if kind == "upload" else md5.hexdigest()
             self._latest[key] = (value, etag)
 
-    def _prepare(self, kind: str, store: Store, key: str, value: str) -> tuple[str, tuple[Any, ...], Callable[[], Any]]:
+    def _prepare(
+        self, kind: str, store: Store, key: str, value: str, padding: str
+    ) -> tuple[str, tuple[Any, ...], Callable[[], Any]]:
         """(what it is to the model, its arguments, what does it)."""
-        body = value.encode()
+        body = (value + padding).encode()
         match kind:
             case "put":
                 return "put", (value,), lambda: _none(store.put_object(BUCKET, key, body))
@@ -334,7 +339,7 @@ def _md5(data: bytes) -> str:
 def _read(store: Store, key: str) -> str | None:
     try:
         with store.get_object(BUCKET, key) as found:
-            return b"".join(found).decode()
+            return b"".join(found).decode().rstrip("x")
     except NoSuchKey:
         return None
 

@@ -327,4 +327,6 @@ DRIVER_SEEDS: dict[str, int] = {
     "a read joins an earlier question": 3,
     "compaction forgets the name": 3,
     "applies what was handed out before a snapshot": 43,
+    "log commits each statement": 7,  # with the log of production
+    "log is not synced": 7,
 }

@@ -309,3 +309,17 @@ def test_the_keys_of_several_buckets_are_kept_apart_by_a_prefix(far: Store) -> N
 def test_urls_that_name_nothing(name: str, url: str) -> None:
     with pytest.raises((StoreError, InvalidBucketName)):
         bleepstore.open(replication_destinations={name: url})
+
+
+def test_an_older_version_does_not_hide_a_newer_one(pair: Pair) -> None:
+    near, far = pair.near, pair.far
+    near.delete_bucket_configuration("photos", bleepstore.ConfigurationKind.REPLICATION)
+    old = near.put_object("photos", "k", b"old")
+    replicate(near, "photos", rule())
+    near.put_object("photos", "k", b"new")
+    copy_all(near)
+    near.replicate_existing("photos")
+    copy_all(near)
+    assert far.get_object("far", "k").read() == b"new"
+    assert len(versions(far, "far")) == 1
+    assert status_of(near, "photos", "k", old.version_id) is FAILED

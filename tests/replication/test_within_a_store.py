@@ -15,6 +15,7 @@ from bleepstore.errors import InvalidRequest, NoSuchReplication
 from bleepstore.model import CompletedPart, Owner
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.replication import ReplicationStatus
+from bleepstore.testing.clock import Clock
 from tests.replication.tools import copy_all, error_of, make_buckets, replicate, rule, status_of, versions
 
 PENDING, COMPLETED = ReplicationStatus.PENDING, ReplicationStatus.COMPLETED
@@ -191,8 +192,9 @@ def test_versions_without_an_id_of_their_own_get_one(store: Store) -> None:
     for _ in range(2):
         store.replicate_existing("old")
         copy_all(store)
-    assert len(versions(store, "copies")) == 2
-    assert store.get_object("copies", "k").read() == b"old"
+    latest, older = versions(store, "copies")
+    assert store.get_object("copies", "k", version_id=older[1]).read() == b"old"
+    assert store.get_object("copies", "k", version_id=latest[1]).read() == b"kept"
 
 
 # -- changes
@@ -433,3 +435,41 @@ def test_a_user_who_configures_a_replication_copies_no_more_than_it_may_write(st
     store.put_object("photos", "k", b"1")
     copy_all(store)
     assert (error_of(store, "photos", "k") or "").startswith("AccessDenied: ")
+
+
+def test_what_is_older_than_what_is_there_comes_behind_it(store: Store) -> None:
+    """The rule comes between two versions; a bucket that is written at both ends."""
+    for number in range(3):
+        store.put_object("photos", "k", b"old %d" % number)
+    store.delete_object("photos", "k")
+    replicate(store, "photos", rule())
+    store.put_object("photos", "k", b"new")
+    copy_all(store)
+    own = store.put_object("copies", "k", b"written here")
+    store.replicate_existing("photos")
+    copy_all(store)
+    assert store.get_object("copies", "k").read() == b"written here"
+    assert versions(store, "copies")[1:] == versions(store, "photos")
+    store.delete_object("copies", "k", version_id=own.version_id)
+    assert store.get_object("copies", "k").read() == b"new"
+    for version in versions(store, "copies")[:2]:
+        store.delete_object("copies", "k", version_id=version[1])
+    assert versions(store, "copies")[0] == versions(store, "photos")[2]
+    assert store.get_object("copies", "k").read() == b"old 2"
+
+
+def test_two_buckets_that_are_both_written_agree_on_the_latest() -> None:
+    clock = Clock()
+    with bleepstore.open(clock=clock) as store:
+        make_buckets(store, "photos", "copies")
+        replicate(store, "photos", rule())
+        replicate(store, "copies", rule("photos"))
+        with store.jobs.paused():
+            for bucket in ("photos", "copies", "photos", "copies"):
+                clock.advance(seconds=1)
+                store.put_object(bucket, "k", bucket.encode())
+        copy_all(store)
+        copy_all(store)
+        assert versions(store, "photos") == versions(store, "copies")
+        assert len(versions(store, "photos")) == 4
+        assert store.get_object("photos", "k").read() == b"copies"

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from bleepstore.raft.messages import Entry, HardState, SnapshotMeta
+from bleepstore.raft.messages import Entry, HardState, NodeId, SnapshotMeta
 from bleepstore.raft.storage import MemoryLog
 
 #: Names of primitive writes: those of one transaction.
@@ -56,6 +56,14 @@ class SimulatedLog(MemoryLog):
     )  # fmt: skip
     #: ... and of a compaction.
     COMPACTION: ClassVar[tuple[Transaction, ...]] = (("drop", "snapshot"),)
+
+    @staticmethod
+    def name_of(number: int) -> NodeId:
+        """The name of a node with such a log."""
+        return f"n{number}"
+
+    def restart(self, rng: random.Random) -> None:
+        """The node starts, after a crash perhaps."""
 
     def tear_save(
         self,

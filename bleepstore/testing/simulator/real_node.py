@@ -242,6 +242,7 @@ class RealNode(SimulatedNode):
     def start(self) -> None:
         self.life += 1
         world = self.world
+        self.log.restart(world.rng)
         name = self.log.snapshot().name
         if name not in self.states:
             raise Violation(f"{self.id} starts without the state {name!r}, after which its log begins")

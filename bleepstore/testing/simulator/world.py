@@ -20,6 +20,7 @@ from bleepstore.testing.simulator.node import CoreFactory, SimulatedNode
 from bleepstore.testing.simulator.plan import Plan, draw_node_settings
 from bleepstore.testing.simulator.real_node import RealNode
 from bleepstore.testing.simulator.state_machines import ChainStateMachine, SimulatedStateMachine
+from bleepstore.testing.simulator.stored_log import StoredLog
 
 CLUSTER = "simulated"
 
@@ -79,21 +80,21 @@ class World:
         mix: str | None = None,
         is_real: bool | None = None,
         core_factory: CoreFactory = Raft,
-        make_log: Callable[[str, NodeId, SnapshotMeta], SimulatedLog] = SimulatedLog,
+        make_log: type[SimulatedLog] | None = None,
         make_state_machine: Callable[[], SimulatedStateMachine] = ChainStateMachine,
         command: CommandFactory = tiny_command,
         with_reference: bool = True,
         trace: Callable[[str], None] | None = None,
     ) -> None:
         """`is_real`: the nodes are those of production, as they are for every odd seed; `core_factory` makes the cores
-        of the others.
+        of the others. Of every fourth real seed the logs are those of production too.
         """
         self.seed = seed
         self.is_real = seed % 2 == 1 if is_real is None else is_real
         self.rng = random.Random(seed)
         self.plan = Plan.draw(self.rng, mix) if plan is None else plan
         self.core_factory = core_factory
-        self.make_log = make_log
+        self.make_log = make_log or (StoredLog if self.is_real and seed % 8 == 7 else SimulatedLog)
         self.make_state_machine = make_state_machine
         self.command = command
         self.trace = trace
@@ -131,7 +132,7 @@ class World:
 
     def _new_name(self) -> NodeId:
         self.next_node += 1
-        return f"n{self.next_node}"
+        return self.make_log.name_of(self.next_node)
 
     def add_blank(self) -> SimulatedNode:
         """A new node with an empty log and no membership: it waits to be made a learner."""
@@ -310,6 +311,7 @@ class World:
     def close(self) -> None:
         for node in self.nodes.values():
             node.state_machine.close()
+            node.log.close()
         for copy in self.copies.values():
             copy.close()
         if self._folder is not None:
