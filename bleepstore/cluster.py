@@ -134,7 +134,7 @@ class CatalogStateMachine:
             for one in range(before + 1, level + 1):
                 change = MIGRATIONS.get(one)
                 if change is not None:
-                    change(tables.connection)
+                    tables.migrate(change)
             tables.set_applied_index(through)
         self.applied = through
 
@@ -173,6 +173,8 @@ class CatalogStateMachine:
             if applied != index:
                 raise SnapshotRefused(f"the catalog that came is at {applied}, not {index}")
             received.make_durable()
+        except CatalogDamaged as error:  # so badly that SQLite cannot even look for what is wrong
+            raise SnapshotRefused(f"the catalog that came is damaged: {error}") from error
         finally:
             received.close()
             path.with_suffix(".lock").unlink(missing_ok=True)

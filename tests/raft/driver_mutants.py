@@ -16,6 +16,7 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite import catalog as catalog_module
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
 from bleepstore.commands import Command, Result
+from bleepstore.errors import CatalogDamaged
 from bleepstore.raft import fetcher, sqlite_log
 from bleepstore.raft.applier import Applier
 from bleepstore.raft.driver import Driver
@@ -250,7 +251,10 @@ def a_proposal_gets_a_new_envelope(patch: Patch) -> None:
 
 def _prepares(self: cluster.CatalogStateMachine, path: Path, index: int, without: str) -> str:
     """As it should, but for one thing."""
-    received = Catalog(path, replicated=True)
+    try:
+        received = Catalog(path, replicated=True)
+    except CatalogDamaged as error:
+        raise SnapshotRefused("it is no catalog") from error
     try:
         with received.read() as reader:
             is_sound = without == "soundness" or reader.soundness() == "ok"
@@ -258,6 +262,8 @@ def _prepares(self: cluster.CatalogStateMachine, path: Path, index: int, without
                 raise SnapshotRefused("it is wrong")
         if without != "durable":
             received.make_durable()
+    except CatalogDamaged as error:
+        raise SnapshotRefused("it is wrong") from error
     finally:
         received.close()
     name = f"-{index}-0000"

@@ -13,9 +13,10 @@ import pytest
 
 from bleepstore import cluster
 from bleepstore import commands as c
-from bleepstore.cluster import Member, create_member, open_member
+from bleepstore.cluster import CatalogStateMachine, Member, create_member, open_member, wrap
 from bleepstore.commands import Written
 from bleepstore.errors import ServiceUnavailable
+from bleepstore.model import Versioning
 from bleepstore.raft.comparison import WINDOW, StateDiffers
 from bleepstore.raft.endings import Ending
 from bleepstore.raft.messages import (
@@ -176,6 +177,28 @@ def test_a_rolling_upgrade_raises_the_level_last(versions: Versions, monkeypatch
     versions.members.pop("2").stop()
     with pytest.raises(LogTooNew, match="upgrade this node"):
         versions.open("2", 1)
+
+
+def test_buckets_are_not_remembered_from_before_a_change_of_the_stored_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(connection: Any) -> None:
+        connection.execute("UPDATE bucket SET versioning = 'Enabled'")
+
+    monkeypatch.setitem(cluster.MIGRATIONS, 2, change)
+    state_machine = CatalogStateMachine(tmp_path)
+    catalog = state_machine.catalog
+    state_machine.apply([(1, wrap(create_bucket(0), 99)), (2, wrap(put("1", "k"), 99))], 2)
+    with catalog.transaction() as tables:
+        for found in (catalog.find_bucket("photos"), tables.find_bucket("photos")):
+            assert found is not None
+            assert found.versioning != Versioning.ENABLED
+    state_machine.raise_level(1, 2, 3)
+    with catalog.transaction() as tables:
+        for found in (catalog.find_bucket("photos"), tables.find_bucket("photos")):
+            assert found is not None
+            assert found.versioning == Versioning.ENABLED
+    state_machine.close()
 
 
 def test_a_node_that_is_too_old_ends_and_hurts_nobody(versions: Versions) -> None:

@@ -141,6 +141,11 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
         self.events, self.has_queued = [], False
         self._buckets.clear()
 
+    def migrate(self, change: Callable[[apsw.Connection], object]) -> None:
+        """Change the stored form, of any bucket too."""
+        self._before_bucket_change()
+        change(self.connection)
+
     # -- the log
 
     def applied_index(self) -> int:
