@@ -27,14 +27,14 @@ def show_folder(visit: Visit, bucket: str) -> Response:
     """How much is in a folder, before it is deleted."""
     folder = _folder(visit)
     count = size = 0
-    after: str | None = ""
+    after = ""
     for _ in range(_STEPS):
         found = visit.store.list_objects(bucket, prefix=folder, after=after, limit=MAX_DELETED, caller=visit.caller)
         count += len(found.objects)
         size += sum(row.size for row in found.objects)
-        after = found.next_key
-        if after is None:
+        if found.next_key is None:
             break
+        after = found.next_key
     return visit.page(
         "folder.html",
         bucket=bucket,
@@ -42,7 +42,7 @@ def show_folder(visit: Visit, bucket: str) -> Response:
         crumbs=crumbs_of(folder),
         count=count,
         size=size,
-        is_more=after is not None,
+        is_more=found.next_key is not None,
     )
 
 
@@ -50,14 +50,14 @@ def delete_folder(visit: Visit, bucket: str) -> Response:
     """All objects whose keys begin with that of the folder; of very many some, and the page asks again. Where the
     bucket keeps versions they can be brought back."""
     folder = _folder(visit)
-    after: str | None = ""
+    after = ""
     for _ in range(_STEPS):
         found = visit.store.list_objects(bucket, prefix=folder, after=after, limit=MAX_DELETED, caller=visit.caller)
         if found.objects:
             delete_all(visit, bucket, [row.key for row in found.objects])
-        after = found.next_key
-        if after is None:
+        if found.next_key is None:
             return visit.go("buckets", bucket, prefix=folder_of(folder[:-1]) or None, done="folder_deleted")
+        after = found.next_key
     return visit.go("buckets", bucket, "folder", key=folder, done="folder_partly_deleted")
 
 
