@@ -8,7 +8,6 @@ they would, and what was replaced is put back at the end.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import http.client
 import importlib.abc
@@ -161,12 +160,14 @@ class _Wire:
         self._sent.write(data)
 
     def makefile(self, _mode: str, *_args: Any, **_options: Any) -> io.BufferedReader:
-        """The answer, as bytes of HTTP. Raises ConnectionResetError where a fault asks for it."""
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._sent)
+        """The answer, as bytes of HTTP. What goes wrong, such as a reset by a fault, is raised by reading it: by then
+        http.client has an object that it can close."""
+        try:
             answer = self._answer()
-            self._is_answered = True
-            stack.pop_all()
+        except BaseException as error:  # noqa: BLE001  # it is raised again
+            self._sent.close()
+            return io.BufferedReader(_FailedAnswer(error))
+        self._is_answered = True
         reason = HTTPStatus(answer.status).phrase
         lines = [f"HTTP/1.1 {answer.status} {reason}", *(f"{name}: {value}" for name, value in answer.headers)]
         head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
@@ -195,6 +196,17 @@ class _Wire:
 
     def setsockopt(self, *_args: object) -> None:
         """There is no socket."""
+
+
+class _FailedAnswer(io.RawIOBase):
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: object) -> int:
+        raise self._error
 
 
 class _Closing:

@@ -151,8 +151,8 @@ class Applier:
             self._check_follow([entry])
             self.state_machine.raise_level(self._level, level, entry.index)
             self._level = level
-            found = self._fingerprint.take(entry.index, b"")
-        self._tell(entry.index, [] if found is None else [found])
+            found = self._fingerprint.take(entry.index, [b""])
+        self._tell(entry.index, found)
 
     def _check_follow(self, entries: list[Entry]) -> None:
         """They are the next ones, each once."""
@@ -184,12 +184,11 @@ class Applier:
 
     def _fingerprints(self, entries: list[Entry], results: Sequence[object]) -> list[tuple[int, int]]:
         """Of the windows that end in this batch."""
-        found, following = [], iter(results)
-        for entry in entries:
-            is_command = entry.kind is EntryKind.COMMAND
-            one = self._fingerprint.take(
-                entry.index, self.state_machine.fingerprint(next(following)) if is_command else b""
-            )
-            if one is not None:
-                found.append(one)
-        return found
+        fingerprint = self.state_machine.fingerprint
+        if len(results) == len(entries):
+            return self._fingerprint.take(entries[0].index, map(fingerprint, results))
+        following = iter(results)
+        return self._fingerprint.take(
+            entries[0].index,
+            [fingerprint(next(following)) if entry.kind is EntryKind.COMMAND else b"" for entry in entries],
+        )

@@ -9,7 +9,7 @@ that index, the leader too, has a wrong state. Two of four against two agree on 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bleepstore.errors import StoreError
 from bleepstore.raft.messages import NodeId
@@ -30,16 +30,21 @@ class Fingerprint:
     def __init__(self) -> None:
         self._checksum: int | None = None  # None: the window began before this was made
 
-    def take(self, index: int, result: bytes) -> tuple[int, int] | None:
-        """The result of the entry at `index`, b"" for one that holds no command; (index, fingerprint) at the end of
-        a window that was seen whole.
+    def take(self, index: int, results: Iterable[bytes]) -> list[tuple[int, int]]:
+        """The results of the entries from `index` on, b"" for one that holds no command; (index, fingerprint) of each
+        window that was seen whole and ends among them.
         """
-        if index % WINDOW == 1:
-            self._checksum = 0
-        if self._checksum is None:
-            return None
-        self._checksum = zlib.crc32(b"%d " % index + result, self._checksum)
-        return (index, self._checksum) if index % WINDOW == 0 else None
+        found, checksum = [], self._checksum
+        for result in results:
+            if index % WINDOW == 1:
+                checksum = 0
+            if checksum is not None:
+                checksum = zlib.crc32(result, checksum)
+                if index % WINDOW == 0:
+                    found.append((index, checksum))
+            index += 1
+        self._checksum = checksum
+        return found
 
 
 class Comparison:

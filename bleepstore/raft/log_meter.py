@@ -21,13 +21,12 @@ class LogMeter:
         self._groups: deque[tuple[int, int]] = deque([(last, size)] if size else [])  # (last index, bytes)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            size = len(entry.data) + ENTRY_OVERHEAD
-            self.size += size
-            if self._groups and self._groups[-1][1] < GROUP_BYTES:
-                self._groups[-1] = (entry.index, self._groups[-1][1] + size)
-            else:
-                self._groups.append((entry.index, size))
+        """At least one."""
+        size = sum([len(entry.data) for entry in entries]) + ENTRY_OVERHEAD * len(entries)
+        self.size += size
+        if self._groups and self._groups[-1][1] + size <= GROUP_BYTES:
+            size += self._groups.pop()[1]
+        self._groups.append((entries[-1].index, size))
 
     def truncate(self, index: int) -> None:
         """`index` and all after it are gone."""

@@ -111,6 +111,9 @@ def recorded(
     if isinstance(body, ObjectBody):
         body.done = done
         return body
+    if body == []:  # nothing is left to send
+        done(0)
+        return body
     return RecordedBytes(body, done)
 
 
