@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,16 @@ from bleepstore.cluster import CatalogStateMachine, Member, create_member, open_
 from bleepstore.commands import Written
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import Versioning
+from bleepstore.raft.applier import Applier
 from bleepstore.raft.comparison import WINDOW, StateDiffers
 from bleepstore.raft.endings import Ending
 from bleepstore.raft.messages import (
     Accepted,
+    AppendReply,
     ConfChange,
     Configuration,
+    Entry,
+    EntryKind,
     Heartbeat,
     HeartbeatReply,
     MalformedValue,
@@ -32,7 +36,8 @@ from bleepstore.raft.messages import (
 from bleepstore.raft.state import Settings
 from bleepstore.raft.storage import LogTooNew
 from bleepstore.raft.transport import MemoryNetwork
-from tests.raft.driver import DrivenNode
+from bleepstore.raft.waiting import Proposals
+from tests.raft.driver import DrivenNode, Echo
 from tests.raft.driver_checks import Careful, memory_log
 from tests.raft.test_cluster import FAST, create_bucket, keys_of, put, wait_until
 
@@ -210,3 +215,91 @@ def test_a_node_that_is_too_old_ends_and_hurts_nobody(versions: Versions) -> Non
     assert old.node.status.ending is Ending.TOO_OLD
     versions.members.pop("3")
     assert isinstance(versions.leader().committer.submit(put("1", "k")), Written)
+
+
+def test_a_leader_does_not_compare_itself_with_another_version() -> None:
+    log = memory_log()
+    node = DrivenNode(log, Careful(log))
+    node.elect("b")
+    node.core.comparison.note(WINDOW, 1)
+    for _ in range(2):
+        node.tick()
+    for voter in "bc":
+        node.deliver(HeartbeatReply("c", voter, "a", node.core.term, 0, False, 2, WINDOW, 7))
+    assert node.core.comparison.disagreements == node.core.comparison.differs_at == 0
+
+
+def test_learners_too_have_to_announce_a_level_and_one_that_knows_less_is_not_promoted() -> None:
+    log = memory_log()
+    node = DrivenNode(log, Careful(log), core=Settings(level=2))
+    node.elect("b")
+    core = node.core
+
+    def decided(change: ConfChange) -> None:
+        assert isinstance(core.propose_conf(change), Accepted)
+        node.tick()
+        node.deliver(AppendReply("c", "b", "a", core.term, core.log.last))
+
+    decided(ConfChange(learn=("d",)))
+    for voter in "bc":
+        node.deliver(HeartbeatReply("c", voter, "a", core.term, 0, level=2))
+    assert core.propose_conf(ConfChange(level=2)) is Refusal.LEVEL_NOT_ANNOUNCED
+    node.deliver(HeartbeatReply("c", "d", "a", core.term, 0, level=2))
+    decided(ConfChange(level=2))
+    assert core.configuration.level == 2
+    decided(ConfChange(learn=("e",)))
+    node.deliver(AppendReply("c", "e", "a", core.term, core.log.last))
+    assert core.propose_conf(ConfChange(promote=("e",))) is Refusal.LEVEL_NOT_ANNOUNCED
+    node.deliver(HeartbeatReply("c", "e", "a", core.term, 0, level=2))
+    assert isinstance(core.propose_conf(ConfChange(promote=("e",))), Accepted)
+
+
+class Recording(Echo):
+    """Notes in which order it was told what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Any] = []
+
+    def apply(self, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
+        self.told.append([index for index, _ in batch])
+        return super().apply(batch, through)
+
+    def raise_level(self, before: int, level: int, through: int) -> None:
+        self.told.append((before, level, through))
+        super().raise_level(before, level, through)
+
+
+def test_a_level_is_raised_once_between_the_commands_around_it() -> None:
+    at_two = Configuration(("a",), level=2).encode()
+    state_machine = Recording()
+    posted: list[Any] = []
+    applier = Applier(state_machine, Proposals(9, 99), posted.append, "a", known_level=2)
+    kinds = {2: EntryKind.CONFIGURATION, 4: EntryKind.CONFIGURATION}
+    applier.put(tuple(Entry(index, 1, kinds.get(index, EntryKind.COMMAND), at_two, "") for index in range(1, 17)))
+    while applier.work_next():
+        pass
+    assert state_machine.told == [[1], (1, 2, 2), [3, *range(5, 17)]]
+    assert [what for what, _ in posted].count("compared") == 1, "the window was seen whole"
+
+
+def test_a_snapshot_brings_its_level_and_begins_no_window_in_its_midst() -> None:
+    at_two = Configuration(("a",), level=2).encode()
+    state_machine = Recording()
+    posted: list[Any] = []
+    applier = Applier(state_machine, Proposals(9, 99), posted.append, "a", known_level=2)
+
+    def put(first: int, last: int, kind: EntryKind = EntryKind.COMMAND) -> None:
+        applier.put(tuple(Entry(index, 1, kind, at_two, "") for index in range(first, last + 1)))
+        applier.work_next()
+
+    def install(name: str) -> None:
+        state_machine.applied = 20
+
+    put(1, 3)
+    state_machine.install = install  # type: ignore[method-assign]
+    applier.replace(lambda: None, "", 2)
+    put(21, 21, EntryKind.CONFIGURATION)
+    put(22, 3 * WINDOW)
+    assert not any(isinstance(told, tuple) for told in state_machine.told), "its level is in effect already"
+    assert [value for what, value in posted if what == "compared"] == [(3 * WINDOW, posted[-2][1][1])]
