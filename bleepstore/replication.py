@@ -33,6 +33,7 @@ class ReplicationRule:
     `actor` is who copies: the id of an account, or the ARN of a user or a role. `delete_markers`, `named_keys`
     (versions that are encrypted with a key that has a name) and `replica_changes` (changes of what is a copy itself)
     say what is copied beside. `storage_class`, `key_id` (of the encryption) and `takes_ownership` are for the copies.
+    `account` is the id of the account that the bucket `destination` must belong to; None: any.
     """
 
     id: str
@@ -51,6 +52,7 @@ class ReplicationRule:
     storage_class: str | None = None
     key_id: str | None = None
     takes_ownership: bool = False
+    account: str | None = None
 
     def matches(self, key: str, tags: Mapping[str, str]) -> bool:
         if not self.is_enabled or not key.startswith(self.prefix) or not self.tags.items() <= tags.items():

@@ -121,6 +121,8 @@ def _check_audit(_: object, attribute: attrs.Attribute[Any], value: tuple[str, .
         if not AUDIT_URL.match(text):
             if not Path(text).absolute().parent.is_dir():
                 raise ConfigError(f"{attribute.name}: there is no folder {Path(text).absolute().parent}")
+            if Path(text).is_dir():
+                raise ConfigError(f"{attribute.name}: {text} is a folder: name a file in it")
         elif not text.startswith("syslog:"):
             try:
                 open_sender(text).close()

@@ -245,6 +245,9 @@ class Directory:
             return
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # It would be replaced: a device by a file, which then is what all others write to.
+            raise NotTransferred("what has this name is no file, such as a device: nothing is written to it")
         partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
         try:
             with partial.open("xb") as file:

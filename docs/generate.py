@@ -37,7 +37,8 @@ def configuration() -> str:
 Flags win over the environment, the environment over the TOML file, and that over the defaults. A setting `tls_cert` is
 the key `tls_cert` of the file, the variable `{PREFIX}TLS_CERT`, and the flag `--tls-cert`. Lists are TOML lists, or
 comma-separated; the flag of one may be repeated. An unknown key or variable is an error. `--config FILE` or
-`{PREFIX}CONFIG` names the file.
+`{PREFIX}CONFIG` names the file. [Observe a server](../howto/observe.md#audit-log) tells what the
+audit log has.
 
 | setting | flag | default | |
 | --- | --- | --- | --- |

@@ -34,6 +34,7 @@ from bleepstore.access.policies import (
     is_public,
     may_assume,
     may_assume_by_web,
+    may_pass,
     trusts_service,
 )
 from bleepstore.access.sessions import LiveSession, RoleSession, Session, SessionCredentials, WebIdentity
@@ -74,6 +75,7 @@ __all__ = [
     "make_acl",
     "may_assume",
     "may_assume_by_web",
+    "may_pass",
     "of_version",
     "resolve_acl",
     "trusts_service",

@@ -268,8 +268,8 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def replication_destinations(self) -> list[str]:
         """Those that versions wait to be copied to."""
 
-    def waiting_replications(self, destination: str, limit: int) -> list[ReplicationTask]:
-        """The oldest tasks of a destination, in their order."""
+    def waiting_replications(self, destination: str, after: int, limit: int) -> list[ReplicationTask]:
+        """The oldest tasks of a destination with numbers above `after`, in their order."""
 
     def count_replications(self) -> list[WaitingReplication]:
         """What waits for each destination, in the order of their names."""

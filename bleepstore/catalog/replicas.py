@@ -62,7 +62,9 @@ def put_replica_attributes(tables: Tables, command: PutReplicaAttributes) -> Res
     if version is None or version.is_delete_marker:
         return NoSuchVersion(command.bucket, command.key, command.version_id)
     old, given = tables.object_attributes(bucket.bucket_id, command.key, version), command.attributes
-    if given.grants is not None and (refused := check_public(bucket.settings, given.grants)):
+    if command.keeps_acl:
+        given = attrs.evolve(given, grants=old.grants)
+    elif given.grants is not None and (refused := check_public(bucket.settings, given.grants)):
         return refused
     made = attrs.evolve(old, tags=given.tags)
     if not is_enforced(bucket.settings):
@@ -72,7 +74,7 @@ def put_replica_attributes(tables: Tables, command: PutReplicaAttributes) -> Res
         made = attrs.evolve(
             made,
             retention=old.retention if weakens else given.retention,
-            legal_hold=old.legal_hold if given.legal_hold is None else given.legal_hold,
+            legal_hold=old.legal_hold or given.legal_hold,
         )
     tables.set_object_attributes(bucket.bucket_id, command.key, version, made)
     return Done()

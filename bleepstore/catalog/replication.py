@@ -81,7 +81,7 @@ def queue_change(
             tables.queue_replication(rule.destination, bucket.bucket_id, key, version.version_id, time_ms)
         return attributes
     known = {one.destination for one in state.replicas}
-    by_destination = {rule.destination: rule for rule in rules if rule.destination in known}
+    by_destination = {rule.destination: rule for rule in rules if rule.is_enabled and rule.destination in known}
     chosen = list(by_destination.values())
     return _queue(tables, bucket, key, version.version_id, time_ms, attributes, chosen)
 

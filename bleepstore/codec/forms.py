@@ -453,7 +453,14 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         modified_ms=INTEGER,
         written=optional(_COMMAND),
     ),
-    form("put-replica-attributes/1", c.PutReplicaAttributes, **_KEY, version_id=TEXT, attributes=ATTRIBUTES),
+    form(
+        "put-replica-attributes/1",
+        c.PutReplicaAttributes,
+        **_KEY,
+        version_id=TEXT,
+        attributes=ATTRIBUTES,
+        keeps_acl=BOOLEAN,
+    ),
     form("end-replications/1", c.EndReplications, **_STAMP, destination=TEXT, outcomes=REPLICATION_OUTCOMES),
     form("queue-replications/1", c.QueueReplications, **_BUCKET, versions=tuple_of(VERSION_NAME)),
 )

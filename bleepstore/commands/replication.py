@@ -38,7 +38,7 @@ class PutReplica(Change):
 @attrs.frozen(kw_only=True)
 class PutReplicaAttributes(Change):
     """Give a copy the tags, the ACL and the locks that its version has by now. A lock that may not be weakened stays as
-    it is."""
+    it is, and a legal hold stays on. A copy that belongs to the owner of its bucket `keeps_acl`."""
 
     request_id: str
     time_ms: int
@@ -47,6 +47,7 @@ class PutReplicaAttributes(Change):
     key: str
     version_id: str
     attributes: ObjectAttributes
+    keeps_acl: bool = False
 
 
 @attrs.frozen(kw_only=True)

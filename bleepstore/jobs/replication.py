@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 import attrs
 
@@ -20,8 +20,9 @@ from bleepstore.replication import ReplicationStatus, ReplicationTask
 
 _log = logging.getLogger("bleepstore.replication")
 
-#: How many tasks are looked at for one that can be done, and how many are done before that is noted.
-_PAGE, _BATCH = 200, 50
+#: How many tasks are read at once, in how many pages one that can be done is looked for, and how many are done before
+#: that is noted.
+_PAGE, _MAX_PAGES, _BATCH = 200, 50, 50
 #: So many that fail one after the other are no matter of the objects.
 _MAX_FAILURES = 3
 #: How long it is tried to copy a version to a destination that is not there.
@@ -67,14 +68,10 @@ class ReplicationCourier(Courier):
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _carry_to(self, destination: str) -> float | None:
-        with self._parts.catalog.read() as reader:
-            tasks = reader.waiting_replications(destination, _PAGE)
-        if not tasks:
-            return None
         outcomes: list[ReplicationOutcome] = []
         blocked: set[tuple[str, int, str]] = set()
         failed = 0
-        for task in tasks:
+        for task in self._waiting(destination):
             task_key = (destination, task.bucket_id, task.key)
             aside = self._aside.get(task_key)
             if task_key in blocked or (aside is not None and aside.until > time.monotonic()):
@@ -96,8 +93,21 @@ class ReplicationCourier(Courier):
             self._parts.submit(EndReplications(**stamp, destination=destination, outcomes=tuple(outcomes)))
             self.carried += len(outcomes)
             return 0
+        if not blocked:
+            return None
         waits = [one.until for task_key, one in self._aside.items() if task_key in blocked]
         return max(min(waits) - time.monotonic(), 0.01)
+
+    def _waiting(self, destination: str) -> Iterator[ReplicationTask]:
+        """The tasks of a destination, from the first: those of keys that wait may be many."""
+        after = 0
+        for _ in range(_MAX_PAGES):
+            with self._parts.catalog.read() as reader:
+                page = reader.waiting_replications(destination, after, _PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].number
 
     def _try(self, task: ReplicationTask, task_key: tuple[str, int, str]) -> ReplicationOutcome | None:
         """None if it is to be tried again."""

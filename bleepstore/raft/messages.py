@@ -306,6 +306,7 @@ class Heartbeat(Envelope):
     asked: int = 0  # the index whose fingerprint is asked for; see `comparison`
     agreed: int = 0  # an index at which a majority has this one
     fingerprint: int = 0
+    level: int = 1  # the newest feature level that the leader knows
 
 
 @attrs.frozen

@@ -166,7 +166,9 @@ class Replication(RaftState):
         for peer in self.tracker.peers:
             commit = peer.match if peer.match < committed else committed
             self._messages.append(
-                Heartbeat(self.cluster, self.node, peer.node, self.term, commit, self._round, *compared)
+                Heartbeat(
+                    self.cluster, self.node, peer.node, self.term, commit, self._round, *compared, self.settings.level
+                )
             )
 
     # --- a follower receives ---
@@ -264,7 +266,8 @@ class Replication(RaftState):
         if m.commit > self.log.last:
             return Refusal.COMMIT_BEYOND_LOG
         self._commit_to(m.commit)
-        self.comparison.agree(m.agreed, m.fingerprint)
+        if m.level == self.settings.level:  # another version may write its results in another form
+            self.comparison.agree(m.agreed, m.fingerprint)
         self._after.append(
             HeartbeatReply(
                 self.cluster, self.node, m.sender, self.term, m.read_round, self.low_on_space, self.settings.level,
@@ -346,7 +349,7 @@ class Replication(RaftState):
         peer.recent_active = True
         peer.low_on_space = m.low_on_space
         peer.level = m.level
-        if m.level == self.settings.level:  # another version may see its results in other words
+        if m.level == self.settings.level:  # see `_on_heartbeat`
             self.comparison.answered(m.sender, m.compared, m.fingerprint, self.tracker.configuration.voters)
         if m.read_round > peer.read_round:
             peer.read_round = m.read_round

@@ -124,8 +124,8 @@ class S3Bucket:
             if version.retention is not None:
                 retention = {"Mode": version.retention.mode.value, "RetainUntilDate": version.retention.until}
                 self._client.put_object_retention(**named, Retention=retention)
-            if version.legal_hold is not None:
-                self._client.put_object_legal_hold(**named, LegalHold={"Status": "ON" if version.legal_hold else "OFF"})
+            if version.legal_hold:  # one that was set there alone stays
+                self._client.put_object_legal_hold(**named, LegalHold={"Status": "ON"})
 
     def delete(self, key: str) -> str | None:
         with _refusals():

@@ -7,8 +7,14 @@ from collections.abc import Collection, Iterator
 from bleepstore.access import AclRequest, Action, Caller, CannedAcl, authorize_new_bucket, is_allowed, make_acl
 from bleepstore.acl_rules import check_enforceable, check_public, is_enforced
 from bleepstore.commands import CreateBucket, DeleteBucket
-from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, InvalidBucketAclWithBlockPublicAccess, S3Error
-from bleepstore.model import Acl, Bucket, BucketSetting, BucketSettings
+from bleepstore.errors import (
+    AccessDenied,
+    BucketAlreadyOwnedByYou,
+    InvalidArgument,
+    InvalidBucketAclWithBlockPublicAccess,
+    S3Error,
+)
+from bleepstore.model import Acl, Bucket, BucketSetting, BucketSettings, is_arn
 from bleepstore.names import check_bucket_name
 from bleepstore.object_lock import ObjectLock
 from bleepstore.ownership import ObjectOwnership
@@ -42,7 +48,8 @@ class Buckets:
         """Create a bucket. With `object_lock` it keeps versions, and these can be locked. `ownership` says whose its
         objects will be; else, and for what is blocked, the store's `acl_defaults` do (`bleepstore.open`).
 
-        Raises InvalidBucketName, BucketAlreadyExists, BucketAlreadyOwnedByYou; InvalidBucketAclWithObjectOwnership and
+        Raises InvalidArgument for an owner without an id of its own; InvalidBucketName, BucketAlreadyExists,
+        BucketAlreadyOwnedByYou; InvalidBucketAclWithObjectOwnership and
         InvalidBucketAclWithBlockPublicAccess for an `acl` that does not fit; NotSupported for `object_lock` where each
         object is stored under its own key at a provider.
 
@@ -55,6 +62,8 @@ class Buckets:
             further = _further_actions(acl, ownership, object_lock=object_lock)
             authorize_new_bucket(caller, bucket, further, acl=acl, location=location)
         owner = self._engine.owner if caller is None else caller.account
+        if not owner.id or is_arn(owner.id):
+            raise InvalidArgument("A bucket needs an owner with an id of its own.", "owner", owner.id)
         made = make_acl(acl, owner.id, owner.id)
         settings = self._new_settings(ownership, made)
         if object_lock:

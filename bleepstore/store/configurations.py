@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from bleepstore.access import INVENTORY_SERVICE, Action, Caller, RoleSession, trusts_service
+from bleepstore.access import INVENTORY_SERVICE, Action, Caller, RoleSession, may_pass, trusts_service
 from bleepstore.attributes import dump
 from bleepstore.commands import PutBucketConfiguration
 from bleepstore.configurations import (
@@ -123,7 +123,8 @@ class StoredConfigurations:
 
     def _replicating_actor(self, bucket: Bucket, role_arn: str, caller: Caller | None) -> str:
         """Who copies what a replication says: its role, if the store has that, or else who stores it. Raises
-        InvalidRequest for a role that may not do it; AccessDenied for who nobody is, or whose session is narrowed."""
+        InvalidRequest for a role that may not do it; AccessDenied for who may not pass the role to the service, for who
+        nobody is, or whose session is narrowed."""
         named = parse_role_arn(role_arn)
         with self._engine.catalog.read() as reader:
             role = None if named is None else reader.find_role(*named)
@@ -133,6 +134,8 @@ class StoredConfigurations:
                 raise InvalidRequest(
                     f"The role is not of the account of the bucket's owner, or does not trust {INVENTORY_SERVICE}."
                 )
+            if caller is not None and not may_pass(role, caller, INVENTORY_SERVICE):
+                raise AccessDenied
             return role.arn
         if caller is None:
             return bucket.owner.id

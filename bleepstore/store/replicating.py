@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import attrs
 
-from bleepstore.access import Action, Caller, RoleSession, authorize
+from bleepstore.access import INVENTORY_SERVICE, Action, Caller, RoleSession, authorize, trusts_service
 from bleepstore.backends.base import CHUNK
 from bleepstore.catalog.records import FoundObject
 from bleepstore.catalog.versions import new_version_id
@@ -132,22 +132,23 @@ class Replicator:
         rule = next((rule for rule in chosen if rule.destination == task.destination), None)
         if rule is None:
             raise InvalidRequest(_NO_RULE)
-        source = Source(bucket, found, rule, self._caller(rule.actor))
+        source = Source(bucket, found, rule, self._caller(rule.actor, bucket))
         self._check(source)
         return source
 
     def _check(self, source: Source) -> None:
         version = source.version
-        if version.is_delete_marker:
-            return
         version_id = version.version_id
+        if version.is_delete_marker:  # it has no ACL; its key is not for everybody
+            version = attrs.evolve(version, owner=source.bucket.owner)
         action = Action.GET_OBJECT_VERSION_FOR_REPLICATION
         authorize(action, source.caller, source.bucket, version, version=version_id)
         if version.encryption is not None and version.encryption.kind is EncryptionKind.CUSTOMER:
             raise InvalidRequest("It is encrypted with a key of its writer's, which is stored nowhere.")
 
-    def _caller(self, actor: str) -> Caller:
-        """Who copies, with the rights that it has now. Raises AccessDenied if it is gone."""
+    def _caller(self, actor: str, bucket: Bucket) -> Caller:
+        """Who copies, with the rights that it has now. Raises AccessDenied if it is gone, or is a role that does not
+        trust the service any more."""
         time_ms = self._engine.wall_clock()
         if not is_arn(actor):
             with self._engine.catalog.read() as reader:
@@ -163,12 +164,18 @@ class Replicator:
                 user = reader.find_user(actor.split(":")[4], user_of(actor))
         if user is None or user.arn != actor:
             raise AccessDenied(f"There is no {actor} any more, which is to copy.")
+        if isinstance(user, RoleSession) and not trusts_service(
+            user.role, Caller.of_service(INVENTORY_SERVICE, bucket, time_ms)
+        ):
+            raise AccessDenied(f"{actor} does not trust {INVENTORY_SERVICE} any more.")
         return Caller.of_user(user, time_ms=time_ms, secure=True, pays=True)
 
     # -- within the store
 
     def _copy_here(self, source: Source) -> None:
-        target = self._engine.find_bucket(source.rule.destination)
+        target, account = self._engine.find_bucket(source.rule.destination), source.rule.account
+        if account is not None and account != target.owner.id:
+            raise AccessDenied(f"The destination bucket does not belong to the account {account}.")
         if source.version.is_delete_marker:
             self._copy_marker(source, target)
         else:
@@ -212,6 +219,7 @@ class Replicator:
                     key=version.key,
                     version_id=source.replica_id,
                     attributes=made,
+                    keeps_acl=rule.takes_ownership,
                 )
             )
 

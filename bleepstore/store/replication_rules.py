@@ -35,6 +35,7 @@ def _rule(one: Mapping[str, Any], actor: str, remote: Collection[str]) -> Replic
         storage_class=destination.get("StorageClass"),
         key_id=destination.get("EncryptionConfiguration", {}).get("ReplicaKmsKeyID"),
         takes_ownership="AccessControlTranslation" in destination,
+        account=destination.get("Account"),
     )
 
 

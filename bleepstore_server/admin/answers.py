@@ -26,11 +26,18 @@ def render(answer: object, status: int = 200) -> Response:
 
 
 def parse_json(body: bytes) -> object:
-    """Raises AdminError."""
+    """Raises AdminError, also for a field that is given twice: each reader would take another one of them."""
     try:
-        return json.loads(body or b"{}")
+        return json.loads(body or b"{}", object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise AdminError(400, "BadJson", f"The body is not JSON: {error}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a field is given twice")
+    return found
 
 
 def structure(value: object, shape: type | None, what: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from werkzeug.wrappers import Response
 
 from bleepstore.errors import InvalidArgument
-from bleepstore.model import ObjectVersion, RestoreTier, SystemMetadata
+from bleepstore.model import ObjectVersion, ReadCondition, RestoreTier, SystemMetadata, WriteCondition
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore_server.console.forms import pairs_of
 from bleepstore_server.console.keeping import kept_options
@@ -59,8 +59,10 @@ def put_metadata(visit: Visit, bucket: str) -> Response:
         bucket,
         key,
         system=_system(version, system),
-        metadata=pairs_of(visit, visit.field("metadata")),
+        metadata=pairs_of(visit, visit.field("metadata"), version.metadata),
         replace_metadata=True,
+        source_condition=ReadCondition(if_match=version.etag),
+        condition=WriteCondition(if_match=version.etag),
         caller=visit.caller,
         **kept_options(version),
     )

@@ -14,6 +14,7 @@ from bleepstore.model import NULL_VERSION, ObjectVersion
 from bleepstore.object_lock import RetentionMode
 from bleepstore.pages import ListedVersion
 from bleepstore.store import DeleteFailure
+from bleepstore_server.console.forms import fits_in_a_line
 from bleepstore_server.console.keeping import kept_options
 from bleepstore_server.console.previews import preview_of
 from bleepstore_server.console.uploads import SINGLE_PUT
@@ -76,28 +77,22 @@ def show_objects(visit: Visit, bucket: str) -> Response:
     )
 
 
-def create_folder(visit: Visit, bucket: str) -> Response:
-    """An empty object whose key ends in a slash, as other clients make folders."""
-    name = visit.field("name").strip().strip("/")
-    folder = folder_of(visit.argument("prefix"))
-    if not name:
-        raise RequestError("InvalidArgument", visit.pages.texts["errors"]["folder_name"])
-    key = f"{folder}{name}/"
-    visit.store.put_object(bucket, key, b"", content_type="application/x-directory", caller=visit.caller)
-    return visit.go("buckets", bucket, prefix=key, done="folder_created")
-
-
 def delete_objects(visit: Visit, bucket: str) -> Response:
     """The objects that were marked. Where the bucket keeps versions they can be brought back."""
     keys = visit.request.form.getlist("key")[:MAX_DELETED]
     if not keys:
         raise RequestError("InvalidArgument", visit.pages.texts["errors"]["nothing_marked"])
+    delete_all(visit, bucket, keys)
+    return visit.go("buckets", bucket, prefix=visit.argument("prefix") or None, done="objects_deleted")
+
+
+def delete_all(visit: Visit, bucket: str, keys: Sequence[str]) -> None:
+    """Up to 1,000. Raises RequestError with the first one that was refused; the others are deleted."""
     outcomes = visit.store.delete_objects(bucket, [DeleteEntry(key=key) for key in keys], caller=visit.caller)
     for outcome in outcomes:
         if isinstance(outcome, DeleteFailure):
             refused = translate(outcome.error)
             raise RequestError(refused.code, fields={**refused.fields, "additionalMessage": outcome.key})
-    return visit.go("buckets", bucket, prefix=visit.argument("prefix") or None, done="objects_deleted")
 
 
 # -- versions
@@ -166,6 +161,7 @@ def show_object(visit: Visit, bucket: str, link: str | None = None) -> Response:
         and visit.may(Action.GET_OBJECT_RETENTION, bucket, key, version_id),
         modes=list(RetentionMode),
         tags=_tags_of(visit, version, version_id),
+        fits_in_a_line=fits_in_a_line,
         link=link,
     )
 

@@ -79,7 +79,8 @@ class Pages:
 
 
 def html(text: str, status: int = 200) -> Response:
-    return Response(text, status, content_type="text/html; charset=utf-8")
+    """A page. Half of a surrogate pair, which JSON may have and UTF-8 may not, is shown as a question mark."""
+    return Response(text.encode("utf-8", "replace"), status, content_type="text/html; charset=utf-8")
 
 
 def shown_size(size: int) -> str:

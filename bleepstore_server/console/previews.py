@@ -18,6 +18,8 @@ from bleepstore_server.wire.refusals import translate
 
 #: Of a text or a table; what is longer is cut.
 MAX_TEXT = 256 * 1024
+#: Of JSON that is shown with indents, in characters.
+MAX_JSON = 2 * MAX_TEXT
 MAX_IMAGE = 32 * 1024 * 1024
 MAX_ROWS, MAX_COLUMNS, MAX_CELL = 200, 50, 500
 #: Raster images: what browsers decode, and run nothing of. SVG is a document.
@@ -129,9 +131,20 @@ def _json(text: str) -> Preview | None:
         value = json.loads(text)
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             return _json_table(value)
-        return Preview(kind="text", text=json.dumps(value, indent=2, ensure_ascii=False)[: 2 * MAX_TEXT])
+        return _indented_json(value)
     except (ValueError, RecursionError):
         return None
+
+
+def _indented_json(value: Any) -> Preview:
+    """As far as it goes: what is nested deeply has a thousand times the bytes with its indents."""
+    pieces, size = list[str](), 0
+    for piece in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_JSON:
+            break
+    return Preview(kind="text", text="".join(pieces)[:MAX_JSON], is_cut=size > MAX_JSON)
 
 
 def _json_table(rows: Sequence[Mapping[str, Any]]) -> Preview:

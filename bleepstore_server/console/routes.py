@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from bleepstore_server.console import (
     buckets,
+    folders,
     object_forms,
     objects,
     operations,
@@ -58,7 +59,9 @@ ROUTES = (
     Route("GET", f"{_BUCKET}/usage", buckets.show_usage),
     Route("POST", f"{_BUCKET}/remove", buckets.remove_bucket, again=objects.show_objects),
     Route("GET", _BUCKET, objects.show_objects),
-    Route("POST", f"{_BUCKET}/folders", objects.create_folder, again=objects.show_objects),
+    Route("POST", f"{_BUCKET}/folders", folders.create_folder, again=objects.show_objects),
+    Route("GET", f"{_BUCKET}/folder", folders.show_folder),
+    Route("POST", f"{_BUCKET}/folder/delete", folders.delete_folder, again=folders.show_folder),
     Route("POST", f"{_BUCKET}/delete", objects.delete_objects, again=objects.show_objects),
     Route("GET", f"{_BUCKET}/versions", objects.show_versions),
     Route("POST", f"{_BUCKET}/versions/delete", objects.delete_version, again=objects.show_versions),

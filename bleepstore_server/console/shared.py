@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ipaddress
 import mmap
 import os
 import struct
@@ -84,22 +85,24 @@ class Ended:
 
 class Tries:
     """Failures to sign in, of an address with an access key and of an address as such. A key alone has no row: whoever
-    knows its name could lock its user out. `clock` gives seconds."""
+    knows its name could lock its user out. Rows are chosen
+    by a secret: nobody finds a name that shares the row of somebody else. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._table = _Table(_TRY_SLOTS * _TRY.size)
+        self._secret = os.urandom(_DIGEST)
 
     def wait_of(self, address: str, access_key: str) -> float:
         """How many seconds to wait before the next try; 0: none."""
         now = self._clock()
         with self._table.locked() as table:
-            return max(_wait(table, row, free, now) for row, free in _rows(address, access_key))
+            return max(_wait(table, row, free, now) for row, free in self._rows(address, access_key))
 
     def failed(self, address: str, access_key: str) -> None:
         now = self._clock()
         with self._table.locked() as table:
-            for row, _free in _rows(address, access_key):
+            for row, _free in self._rows(address, access_key):
                 failures, since = _TRY.unpack_from(table, row)
                 if now - since >= WINDOW_SECONDS:
                     failures = 0
@@ -108,10 +111,20 @@ class Tries:
     def succeeded(self, address: str, access_key: str) -> None:
         """The failures of the address itself stay: else whoever has a key of its own could try others without end."""
         with self._table.locked() as table:
-            _TRY.pack_into(table, _rows(address, access_key)[0][0], 0, 0.0)
+            _TRY.pack_into(table, self._rows(address, access_key)[0][0], 0, 0.0)
 
     def close(self) -> None:
         self._table.close()
+
+    def _rows(self, address: str, access_key: str) -> list[tuple[int, int]]:
+        """(position, free failures) of what is counted."""
+        network = _network_of(address)
+        names = ((f"{network} {access_key}", FREE_TRIES), (network, FREE_TRIES_OF_ADDRESS))
+        return [(self._row(name), free) for name, free in names]
+
+    def _row(self, name: str) -> int:
+        digest = hashlib.blake2b(name.encode("utf-8", "replace"), key=self._secret, digest_size=4).digest()
+        return int.from_bytes(digest, "little") % _TRY_SLOTS * _TRY.size
 
 
 class Shared:
@@ -126,10 +139,15 @@ class Shared:
         self.tries.close()
 
 
-def _rows(address: str, access_key: str) -> list[tuple[int, int]]:
-    """(position, free failures) of what is counted."""
-    names = ((f"{address} {access_key}", FREE_TRIES), (address, FREE_TRIES_OF_ADDRESS))
-    return [(int.from_bytes(_digest(name)[:4], "little") % _TRY_SLOTS * _TRY.size, free) for name, free in names]
+def _network_of(address: str) -> str:
+    """What one client may have all of: an IPv4 address, or an IPv6 network of 64 bits (RFC 6177)."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:  # the name of a socket
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or parsed.packed[:8].hex())
 
 
 def _wait(table: mmap.mmap, row: int, free: int, now: float) -> float:

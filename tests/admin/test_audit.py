@@ -186,8 +186,10 @@ def test_a_webhook_gets_the_lines_again_until_it_takes_them(monkeypatch: pytest.
         thread.join()
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_what_no_log_can_be_written_to_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="audit_log: there is no folder"):
         load_config(environ={"BLEEPSTORE_AUDIT_LOG": str(tmp_path / "none" / "audit.log")})
+    with pytest.raises(ConfigError, match=r"audit_log: .* is a folder: name a file in it"):
+        load_config(environ={"BLEEPSTORE_AUDIT_LOG": str(tmp_path)})
     with pytest.raises(ConfigError, match="audit_log: events cannot be sent to 'gopher'"):
         load_config(environ={"BLEEPSTORE_AUDIT_LOG": "gopher://host/"})

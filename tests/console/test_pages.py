@@ -80,6 +80,50 @@ def test_a_folder_is_an_object_that_other_clients_show_as_one(visitor: Visitor, 
     assert "Nothing here yet" in visitor.get("/buckets/photos?prefix=a/new/").text
 
 
+def test_a_folder_is_deleted_with_all_that_is_in_it(visitor: Visitor, store: Store, photos: str) -> None:
+    for key in ("a/", "a/b/c", "a/d", "ab", "b/a/"):
+        store.put_object(photos, key, b"12345678")
+    page = visitor.get("/buckets/photos/folder?key=a/").text
+    assert "There are 3 objects of 24 B in this folder and in those below it." in page
+    assert done(visitor.post("/buckets/photos/folder/delete?key=a/")) == "/buckets/photos?done=folder_deleted"
+    assert [row.key for row in store.iter_objects(photos)] == ["ab", "b/a/"]
+    assert (
+        done(visitor.post("/buckets/photos/folder/delete?key=b/a/")) == "/buckets/photos?done=folder_deleted&prefix=b/"
+    )
+    for none in ("", "?key=", "?key=ab", "?key=a"):
+        assert visitor.get(f"/buckets/photos/folder{none}").status_code == 400
+        assert visitor.post(f"/buckets/photos/folder/delete{none}").status_code == 400
+    assert [row.key for row in store.iter_objects(photos)] == ["ab"]
+
+
+def test_a_large_folder_is_deleted_step_by_step(
+    visitor: Visitor, store: Store, photos: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bleepstore_server.console.folders.MAX_DELETED", 2)
+    for number in range(21):
+        store.put_object(photos, f"a/{number:02}", b"")
+    assert "There are more than 20 objects" in visitor.get("/buckets/photos/folder?key=a/").text
+    again = visitor.post("/buckets/photos/folder/delete?key=a/").headers["Location"]
+    assert again == "/console/buckets/photos/folder?done=folder_partly_deleted&key=a/"
+    assert "There is one object of 0 B" in visitor.get(again.removeprefix("/console")).text
+    done(visitor.post("/buckets/photos/folder/delete?key=a/"))
+    assert not list(store.iter_objects(photos))
+
+
+def test_a_folder_whose_objects_may_not_be_deleted_says_which_one(visitor: Visitor, store: Store) -> None:
+    store.create_bucket("vault", object_lock=True)
+    store.put_object("vault", "a/b", b"b")
+    store.put_bucket_policy(
+        "vault",
+        '{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject",'
+        ' "Resource": "arn:aws:s3:::vault/a/*"}}',
+    )
+    answer = visitor.post("/buckets/vault/folder/delete?key=a/")
+    assert answer.status_code == 403
+    assert "a/b" in answer.text.partition('role="alert"')[2].partition("</div>")[0]
+    assert [row.key for row in store.iter_objects("vault")] == ["a/b"]
+
+
 def test_marked_objects_are_deleted_and_brought_back(visitor: Visitor, store: Store, photos: str) -> None:
     store.put_bucket_versioning(photos, Versioning.ENABLED)
     for key in ("a", "b", "c"):
@@ -162,6 +206,17 @@ def test_tags_metadata_retention_and_hold_are_set(visitor: Visitor, store: Store
     locked = visitor.post("/buckets/vault/object/delete?key=deed&version=" + version_id)
     assert locked.status_code == 403
     assert "object lock" in locked.text
+
+
+def test_metadata_that_no_line_can_have_stays_as_it_is(visitor: Visitor, store: Store, photos: str) -> None:
+    odd = {"a": "one\nb = two", "spaces": "  x ", "d=e": "f", "none": ""}
+    version = store.put_object(photos, "cat", b"a cat", metadata={"color": "grey", **odd})
+    page = visitor.get("/buckets/photos/object?key=cat").text
+    shown = page.partition('<textarea id="metadata"')[2].partition(">")[2].partition("</textarea>")[0]
+    assert shown.split("\n") == ["color = grey", "none = ", ""]
+    fields = {"etag": version.etag, "metadata": shown.replace("grey", "black")}
+    done(visitor.post("/buckets/photos/object/metadata?key=cat", fields))
+    assert dict(store.head_object(photos, "cat").version.metadata) == {"color": "black", **odd}
 
 
 def test_a_copy_onto_itself_loses_neither_encryption_nor_class_nor_list(visitor: Visitor, store: Store) -> None:
@@ -343,6 +398,10 @@ def test_texts_and_tables_are_escaped_and_bounded(visitor: Visitor, store: Store
     assert "&#34;a&#34;: 1" in preview(visitor, store, "b.json", b'{"a": 1}')
     for broken in (b"[" * 100_000, b"{", b"[1, 2]", b"[]"):
         assert "<pre" in preview(visitor, store, "c.json", broken)
+    for half in (rb'"\ud800"', rb'[{"\ud800": "\udfff"}]'):  # of a surrogate pair
+        assert "?" in preview(visitor, store, "d.json", half)
+    deep = b"[" * 400 + b"1," * 100_000 + b"1" + b"]" * 400
+    assert "This is the beginning of it." in preview(visitor, store, "deep.json", deep)
     cut = preview(visitor, store, "long.txt", "ä".encode() * MAX_TEXT)
     assert "This is the beginning of it." in cut
     assert "There is no preview" in preview(visitor, store, "bytes", bytes(range(256)))

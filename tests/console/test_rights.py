@@ -68,6 +68,7 @@ FORMS = [
     ("/buckets", {"bucket": "mine"}),
     ("/buckets/photos/remove", {}),
     ("/buckets/photos/folders?prefix=public/", {"name": "new"}),
+    ("/buckets/photos/folder/delete?key=public/", {}),
     ("/buckets/photos/delete?prefix=public/", {"key": "public/cat"}),
     ("/buckets/photos/versions/delete", {"key": "public/cat", "version": "null"}),
     ("/buckets/photos/versions/restore", {"key": "public/cat", "version": "null"}),

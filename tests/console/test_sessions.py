@@ -262,6 +262,30 @@ def test_an_address_that_tries_many_keys_is_slowed_down() -> None:
     tries.close()
 
 
+def test_nobody_finds_a_name_whose_failures_count_for_somebody_else() -> None:
+    """Rows are fewer than names. Which names share one is known to nobody, and differs with each start."""
+    waiting = []
+    for tries in (Tries(clock=lambda: 0.0), Tries(clock=lambda: 0.0)):
+        for number in range(1000 * FREE_TRIES):
+            tries.failed(f"192.0.2.{number // FREE_TRIES % 100}", f"key {number // FREE_TRIES}")
+        waiting.append({name for name in range(300) if tries.wait_of("198.51.100.1", f"key {name}")})
+        tries.close()
+    assert waiting[0] != waiting[1]
+
+
+def test_all_addresses_of_an_ipv6_network_are_one() -> None:
+    tries = Tries(clock=lambda: 0.0)
+    for number in range(FREE_TRIES):
+        tries.failed(f"2001:db8::{number}", "key")
+    assert tries.wait_of("2001:db8::ffff", "key") == 1
+    assert tries.wait_of("2001:db8:0:1::1", "key") == 0
+    for _ in range(FREE_TRIES):
+        tries.failed("::ffff:192.0.2.1", "key")
+    assert tries.wait_of("192.0.2.1", "key") == 1
+    assert tries.wait_of("::ffff:192.0.2.2", "key") == 0
+    tries.close()
+
+
 def test_sessions_that_were_ended_are_remembered_up_to_a_bound() -> None:
     ended = Ended()
     for number in range(5000):

@@ -107,6 +107,15 @@ def test_a_full_disk_is_told(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) ->
         assert doctor()["space"][0] == state
 
 
+def test_a_catalog_that_cannot_be_read_is_told(doctor: Doctor, tmp_path: Path) -> None:
+    """SQLite opens a folder, and cannot read it: an error of the disk, as others are."""
+    (tmp_path / "data" / "catalog.db").unlink()
+    (tmp_path / "data" / "catalog.db").mkdir()
+    state, detail, _ = doctor()["catalog"]
+    assert state == "failure"
+    assert "catalog.db cannot be read: disk I/O error" in detail
+
+
 def test_a_clock_that_was_set_back_is_told(tmp_path: Path) -> None:
     later = int((dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).timestamp() * 1000)
     with bleepstore.open(tmp_path / "data", clock=lambda: later) as store:

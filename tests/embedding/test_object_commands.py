@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import sys
 import types
@@ -244,6 +245,20 @@ def test_a_move_whose_source_was_removed_meanwhile_is_done(run: Ends, monkeypatc
     monkeypatch.setattr(BucketLocation, "copy", copy_and_remove)
     run("mv", "@photos/k", "@photos/moved")
     assert [one["key"] for one in run.json("ls", "@photos")] == ["moved"]
+
+
+@pytest.mark.parametrize("words", [("@photos/k", "there/k"), ("-r", "@photos", "there")], ids=["one", "folder"])
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(
+    run: Ends, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: Sequence[str]
+) -> None:
+    """/dev/null, say."""
+    give_input(monkeypatch, b"v")
+    run("cp", "-", "@photos/k")
+    (tmp_path / "there").mkdir()
+    os.mkfifo(tmp_path / "there" / "k")
+    given = [str(tmp_path / word) if word.startswith("there") else word for word in words]
+    run("cp", *given, status=2)
+    assert (tmp_path / "there" / "k").is_fifo()
 
 
 def test_keys_do_not_steer_the_terminal(run: Ends, tmp_path: Path) -> None:

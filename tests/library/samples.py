@@ -98,6 +98,7 @@ REPLICATION_RULE = ReplicationRule(
     storage_class="GLACIER",
     key_id="orders",
     takes_ownership=True,
+    account="alice",
 )
 REPLICATION = Replication((Replica("copies", ReplicationStatus.FAILED, "w", "AccessDenied: no"),), is_replica=True)
 RETENTION = Retention(RetentionMode.COMPLIANCE, TIME + 1)
@@ -488,6 +489,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 key=KEY,
                 version_id="v1",
                 attributes=ObjectAttributes(tags={"a": "1"}, retention=RETENTION, replication=REPLICATION),
+                keeps_acl=True,
             ),
             c.PutReplicaAttributes(**_stamp(29), bucket="copies", key="k", version_id="null", attributes=NO_ATTRIBUTES),
         ),

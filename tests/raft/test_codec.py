@@ -46,7 +46,7 @@ MESSAGES: list[Message] = [
     VoteReply(*HEAD, True, False, 3, 2),
     AppendEntries(*HEAD, 1, 1, (Entry(2, 5, EntryKind.COMMAND, b"\0x", "ä"), Entry(3, 5, EntryKind.NOOP)), 1, 2),
     AppendReply(*HEAD, 7, True, 6, 4, 1),
-    Heartbeat(*HEAD, 3, 9, 32, 16, 77),
+    Heartbeat(*HEAD, 3, 9, 32, 16, 77, 2),
     HeartbeatReply(*HEAD, 9, True, 2, 32, 78),
     InstallSnapshot(*HEAD, SnapshotMeta(7, 4, Configuration(("a", "b"), removed=("z",)), "copy"), 60_000_000),
     TimeoutNow(*HEAD),

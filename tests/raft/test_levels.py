@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,8 +16,18 @@ from bleepstore import commands as c
 from bleepstore.cluster import Member, create_member, open_member
 from bleepstore.commands import Written
 from bleepstore.errors import ServiceUnavailable
+from bleepstore.raft.comparison import WINDOW, StateDiffers
 from bleepstore.raft.endings import Ending
-from bleepstore.raft.messages import Accepted, ConfChange, Configuration, HeartbeatReply, MalformedValue, Refusal, Role
+from bleepstore.raft.messages import (
+    Accepted,
+    ConfChange,
+    Configuration,
+    Heartbeat,
+    HeartbeatReply,
+    MalformedValue,
+    Refusal,
+    Role,
+)
 from bleepstore.raft.state import Settings
 from bleepstore.raft.storage import LogTooNew
 from bleepstore.raft.transport import MemoryNetwork
@@ -39,6 +50,24 @@ def test_a_level_is_raised_only_when_all_have_announced_it() -> None:
     assert node.core.propose_conf(ConfChange(level=3)) is Refusal.LEVEL_NOT_ANNOUNCED
     assert node.core.propose_conf(ConfChange(level=1)) is Refusal.BAD_CHANGE
     assert isinstance(node.core.propose_conf(ConfChange(level=2)), Accepted)
+
+
+@pytest.mark.parametrize("known", [1, 2])
+def test_a_node_is_not_compared_with_what_another_version_has_agreed_on(known: int) -> None:
+    """Two of the newer version are a majority, and may write a result in another form."""
+    log = memory_log()
+    node = DrivenNode(log, Careful(log), core=Settings(level=known))
+    node.core.comparison.note(WINDOW, 1)
+    with contextlib.nullcontext() if known == 1 else pytest.raises(StateDiffers):
+        node.deliver(Heartbeat("c", "b", "a", 1, 0, 0, agreed=WINDOW, fingerprint=2, level=2))
+
+
+def test_a_leader_says_with_its_heartbeats_which_level_it_knows() -> None:
+    log = memory_log()
+    node = DrivenNode(log, Careful(log), core=Settings(level=3))
+    node.elect("b")
+    node.tick()
+    assert {message.level for message in node.outbox.sent if isinstance(message, Heartbeat)} == {3}
 
 
 def test_a_level_is_part_of_the_membership() -> None:

@@ -258,6 +258,19 @@ def test_a_destination_that_stays_down_is_given_up(pair: Pair, monkeypatch: pyte
     assert "NoSuchBucket" in (error_of(pair.near, "photos", "k") or "")
 
 
+def test_many_versions_of_a_key_that_waits_hold_up_no_other(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replication, "_PAGE", 2)
+    statement = '{"Effect":"Deny","Principal":"*","Action":"s3:GetObject*","Resource":"arn:aws:s3:::far/waits"}'
+    pair.far.put_bucket_policy("far", f'{{"Version":"2012-10-17","Statement":{statement}}}')
+    with pair.near.jobs.paused():
+        for _ in range(5):
+            pair.near.put_object("photos", "waits", b"")
+        pair.near.put_object("photos", "other", b"")
+    copy_all(pair.near)
+    assert status_of(pair.near, "photos", "other") is COMPLETED
+    assert status_of(pair.near, "photos", "waits") is PENDING
+
+
 def test_an_object_that_is_refused_holds_up_no_other(pair: Pair) -> None:
     near = pair.near
     near.put_object("photos", "k", b"1", metadata={"m": "x" * 2040})  # with the mark it is too much

@@ -11,7 +11,7 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.access import Caller
 from bleepstore.encryption import BucketEncryption, CustomerKey, NamedKey, StoreKey
-from bleepstore.errors import InvalidRequest, NoSuchReplication
+from bleepstore.errors import AccessDenied, InvalidRequest, NoSuchReplication
 from bleepstore.model import CompletedPart, Owner
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.replication import ReplicationStatus
@@ -241,6 +241,50 @@ def test_a_lock_of_a_copy_is_never_weakened() -> None:
         assert (copy.retention, copy.tags) == (long, {"a": "1"})
 
 
+def test_a_legal_hold_of_a_copy_stays_on() -> None:
+    with bleepstore.open() as store:
+        for name in ("photos", "copies"):
+            store.create_bucket(name, object_lock=True)
+        replicate(store, "photos", rule())
+        store.put_object("photos", "k", b"", legal_hold=False)
+        copy_all(store)
+        store.put_object_legal_hold("copies", "k", True)
+        store.put_object_tags("photos", "k", {"a": "1"})
+        copy_all(store)
+        copy = store.head_object("copies", "k").version
+        assert (copy.legal_hold, copy.tags) == (True, {"a": "1"})
+
+
+def test_a_copy_of_the_owner_of_its_bucket_keeps_its_acl() -> None:
+    with bleepstore.open(acl_defaults="legacy") as store:
+        make_buckets(store, "photos", "copies")
+        destination = {
+            "Bucket": "arn:aws:s3:::copies",
+            "Account": store.owner.id,
+            "AccessControlTranslation": {"Owner": "Destination"},
+        }
+        replicate(store, "photos", rule(Destination=destination))
+        store.put_object("photos", "k", b"")
+        copy_all(store)
+        store.put_object_acl("copies", "k", bleepstore.CannedAcl.PUBLIC_READ)
+        public = store.head_object("copies", "k").version.acl
+        store.put_object_tags("photos", "k", {"a": "1"})
+        copy_all(store)
+        copy = store.head_object("copies", "k").version
+        assert (copy.acl, copy.tags) == (public, {"a": "1"})
+
+
+def test_a_rule_that_is_disabled_leaves_the_status_of_what_was_copied(store: Store) -> None:
+    replicate(store, "photos", rule())
+    store.put_object("photos", "k", b"")
+    copy_all(store)
+    replicate(store, "photos", rule(Status="Disabled"))
+    store.put_object_tags("photos", "k", {"a": "1"})
+    copy_all(store)
+    assert status_of(store, "photos", "k") is COMPLETED
+    assert store.head_object("copies", "k").version.tags == {}
+
+
 def test_two_buckets_that_copy_to_each_other_come_to_rest(store: Store) -> None:
     both: dict[str, Any] = {"SourceSelectionCriteria": {"ReplicaModifications": {"Status": "Enabled"}}}
     replicate(store, "photos", rule(**both))
@@ -435,6 +479,74 @@ def test_a_user_who_configures_a_replication_copies_no_more_than_it_may_write(st
     store.put_object("photos", "k", b"1")
     copy_all(store)
     assert (error_of(store, "photos", "k") or "").startswith("AccessDenied: ")
+
+
+def test_a_role_that_does_not_trust_the_service_any_more_copies_nothing(store: Store) -> None:
+    policies = {"all": policy('"s3:*"', "*")}
+    role = store.put_role("copier", TRUST, policies)
+    replicate(store, "photos", rule(), role=role.arn)
+    store.put_role("copier", TRUST.replace("s3.amazonaws.com", "ec2.amazonaws.com"), policies)
+    store.put_object("photos", "k", b"1")
+    copy_all(store)
+    assert "does not trust" in (error_of(store, "photos", "k") or "")
+    assert versions(store, "copies") == []
+
+
+def test_a_role_is_passed_by_those_who_may(store: Store) -> None:
+    role = store.put_role("copier", TRUST, {"all": policy('"s3:*"', "*")})
+    store.users.add("ann")
+    configures = policy('"s3:PutReplicationConfiguration"', "photos")
+    store.users.put_policy("ann", "configures", configures)
+    store.create_bucket("bobs", caller=Caller(BOB))
+    stranger = f'"Effect":"Allow","Principal":{{"AWS":"{BOB.id}"}},"Action":"s3:PutReplicationConfiguration"'
+    store.put_bucket_policy(
+        "photos",
+        f'{{"Version":"2012-10-17","Statement":{{{stranger},"Resource":"arn:aws:s3:::photos"}}}}',
+    )
+    passes = (
+        f'{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"iam:PassRole","Resource":"{role.arn}",'
+        '"Condition":{"StringEquals":{"iam:PassedToService":"%s"}}}}'
+    )
+    for given in (None, passes % "ec2.amazonaws.com"):
+        if given is not None:
+            store.users.put_policy("ann", "passes", given)
+        with pytest.raises(AccessDenied):
+            replicate(store, "photos", rule(), role=role.arn, caller=Caller.of_user(store.users.get("ann")))
+    with pytest.raises(AccessDenied):
+        replicate(store, "photos", rule(), role=role.arn, caller=Caller(BOB))
+    store.users.put_policy("ann", "passes", passes % "s3.amazonaws.com")
+    replicate(store, "photos", rule(), role=role.arn, caller=Caller.of_user(store.users.get("ann")))
+    replicate(store, "photos", rule(), role=role.arn, caller=Caller(store.owner))
+
+
+def test_delete_markers_tell_no_keys_to_who_may_not_read(store: Store) -> None:
+    store.users.add("ann")
+    store.users.put_policy("ann", "configures", policy('"s3:PutReplicationConfiguration"', "photos"))
+    store.users.put_policy("ann", "writes", policy('"s3:*"', "copies*"))
+    replicate(store, "photos", rule(), caller=Caller.of_user(store.users.get("ann")))
+    store.put_object("photos", "k", b"1")
+    store.delete_object("photos", "k")
+    copy_all(store)
+    assert versions(store, "copies") == []
+
+
+def test_a_bucket_of_another_account_than_the_rule_names_gets_nothing(store: Store) -> None:
+    allows = (
+        f'{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{{"AWS":"{store.owner.id}"}},'
+        '"Action":"s3:ReplicateObject","Resource":"arn:aws:s3:::theirs/*"}}'
+    )
+    replaced = Owner("eve-id", "eve")
+    for account in (BOB, replaced):
+        store.create_bucket("theirs", caller=Caller(account))
+        store.put_bucket_versioning("theirs", bleepstore.Versioning.ENABLED)
+        store.put_bucket_policy("theirs", allows)
+        if account is BOB:
+            replicate(store, "photos", rule(Destination={"Bucket": "arn:aws:s3:::theirs", "Account": BOB.id}))
+            store.delete_bucket("theirs")
+    store.put_object("photos", "k", b"1")
+    copy_all(store)
+    assert "does not belong" in (error_of(store, "photos", "k") or "")
+    assert versions(store, "theirs") == []
 
 
 def test_what_is_older_than_what_is_there_comes_behind_it(store: Store) -> None:

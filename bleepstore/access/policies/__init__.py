@@ -15,6 +15,7 @@ from bleepstore.access.policies.trust import (
     check_trust_policy,
     may_assume,
     may_assume_by_web,
+    may_pass,
     trusts_service,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "is_public",
     "may_assume",
     "may_assume_by_web",
+    "may_pass",
     "notes_on",
     "trusts_service",
     "undecided_in",

@@ -25,9 +25,11 @@ from bleepstore.access.policies.patterns import Piece, expression, matches, pars
 from bleepstore.access.policies.principals import account_name, parse_principals
 from bleepstore.access.sessions import MAX_SESSION_POLICY, RoleSession, WebIdentity
 from bleepstore.errors import InvalidArgument, MalformedPolicy
+from bleepstore.model import User
 from bleepstore.roles import Role
 
 ASSUME, ASSUME_BY_WEB = "sts:AssumeRole", "sts:AssumeRoleWithWebIdentity"
+PASS_ROLE = "iam:PassRole"
 _OF_STATEMENT = frozenset({"Sid", "Effect", "Principal", "Action", "Condition"})
 _PROVIDER = re.compile(r"arn:aws:iam::([^:*?]+):oidc-provider/([^*?\s]+)")
 
@@ -40,6 +42,8 @@ class Assumption:
     caller: Caller | None = None
     identity: WebIdentity | None = None
     external_id: str | None = None
+    #: The service that a role is given to, for `may_pass`.
+    passed_to: str | None = None
     #: As conditions ask for it.
     undecided: tuple[str, ...] = attrs.field(default=(), init=False)
     known: dict[str, tuple[str, ...]] = attrs.field(factory=dict, init=False, repr=False)
@@ -54,6 +58,8 @@ class Assumption:
             return (self.session_name,)
         if key == "sts:externalid":
             return () if self.external_id is None else (self.external_id,)
+        if key == "iam:passedtoservice":
+            return () if self.passed_to is None else (self.passed_to,)
         return self.asked.values(key) if self.caller is not None and key.startswith("aws:") else ()
 
     def value(self, key: str) -> str | None:
@@ -79,15 +85,28 @@ def may_assume(role: Role, assumption: Assumption) -> bool:
         if not trusting or caller.user is None:
             return bool(trusting)
         is_direct = any(one.names is None or one.names & (names - {account}) for one in trusting)
-        own = _identity_allows(caller.user.policies, role.arn, assumption)
-        within = True
-        if isinstance(caller.user, RoleSession) and caller.user.policy is not None:
-            within = bool(_identity_allows({"session": caller.user.policy}, role.arn, assumption))
+        own = _identity_allows(caller.user.policies, ASSUME, role.arn, assumption)
+        within = _session_allows(caller.user, ASSUME, role.arn, assumption)
     except MalformedPolicy:
         return False
     if own is False or not within:
         return False
     return own is True or (is_direct and caller.account.id == role.account.id)
+
+
+def may_pass(role: Role, caller: Caller, service: str) -> bool:
+    """Whether `caller` may name a role of its account as what a service acts as: the account itself, or a user or role
+    by a policy of its own ("Grant a user permissions to pass a role to an AWS service")."""
+    if caller.is_anonymous or caller.account.id != role.account.id:
+        return False
+    if caller.user is None:
+        return True
+    passing = Assumption("", caller, passed_to=service)
+    try:
+        own = _identity_allows(caller.user.policies, PASS_ROLE, role.arn, passing)
+        return own is True and _session_allows(caller.user, PASS_ROLE, role.arn, passing)
+    except MalformedPolicy:
+        return False
 
 
 def may_assume_by_web(role: Role, assumption: Assumption) -> bool:
@@ -210,12 +229,19 @@ class _Own:
     conditions: tuple[Condition, ...]
 
 
-def _identity_allows(policies: Mapping[str, str], arn: str, assumption: Assumption) -> bool | None:
+def _session_allows(user: User | RoleSession, action: str, arn: str, assumption: Assumption) -> bool:
+    """Whether the policy of a session, if that is one and has one, allows it."""
+    if not isinstance(user, RoleSession) or user.policy is None:
+        return True
+    return bool(_identity_allows({"session": user.policy}, action, arn, assumption))
+
+
+def _identity_allows(policies: Mapping[str, str], action: str, arn: str, assumption: Assumption) -> bool | None:
     """True, False if it is denied, None if nothing is said of it."""
     allowed = None
     for text in policies.values():
         for one in _own(text):
-            if (one.actions.fullmatch(ASSUME) is None) is not one.excludes_actions:
+            if (one.actions.fullmatch(action) is None) is not one.excludes_actions:
                 continue
             found = any(matches(pieces, arn, assumption.value) for pieces in one.resources)
             if found is one.excludes_resources or not all(known.holds(assumption) for known in one.conditions):

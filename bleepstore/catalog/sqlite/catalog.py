@@ -278,4 +278,6 @@ def _open_to_read(path: Path) -> apsw.Connection:
             f"{path} cannot be read where nothing can be written ({error}). If {path}-wal was left by a crash, "
             "open it once where it can be written, without read_only, or open a copy of the folder"
         ) from error
+    except apsw.IOError as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
     return connection

@@ -13,7 +13,7 @@ _TASKS = (
     "SELECT t.destination, t.number, t.revision, t.bucket_id, b.name, t.key, t.version_id, t.queued_ms "
     "FROM replication_task t LEFT JOIN bucket b ON b.bucket_id = t.bucket_id WHERE t.destination = ?"
 )
-_WAITING = f"{_TASKS} ORDER BY t.number LIMIT ?"
+_WAITING = f"{_TASKS} AND t.number > ? ORDER BY t.number LIMIT ?"
 _COUNTS = (
     "SELECT t.destination, count(*), (SELECT o.queued_ms FROM replication_task o WHERE o.destination = t.destination "
     "ORDER BY o.number LIMIT 1) FROM replication_task t GROUP BY t.destination ORDER BY t.destination"
@@ -37,8 +37,8 @@ class ReplicationQueries:
             found.append(str(name))
         return found
 
-    def waiting_replications(self, destination: str, limit: int) -> list[ReplicationTask]:
-        return [_make_task(row) for row in self.connection.execute(_WAITING, (destination, limit)).fetchall()]
+    def waiting_replications(self, destination: str, after: int, limit: int) -> list[ReplicationTask]:
+        return [_make_task(row) for row in self.connection.execute(_WAITING, (destination, after, limit)).fetchall()]
 
     def count_replications(self) -> list[WaitingReplication]:
         rows: Iterable[Any] = self.connection.execute(_COUNTS).fetchall()
