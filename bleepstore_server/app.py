@@ -204,6 +204,8 @@ class _App:
     def _ready(self, _environ: WSGIEnvironment, _request_id: str) -> Response:
         try:
             self._store.ping()
+            if self._audit is not None:
+                self._audit.check()
         except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
             _log.warning("not ready", exc_info=error)
             return text("not ready\n", 503)

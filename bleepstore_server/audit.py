@@ -70,7 +70,7 @@ class AuditLog:
     ) -> None:
         self._targets = targets
         self.reads = reads
-        self._refuses = refuses
+        self.refuses = refuses
         self._failed = failed
         self._warned = -_WARNING_SECONDS
 
@@ -85,9 +85,13 @@ class AuditLog:
                     self._warned = time.monotonic()
                     _log.error("the audit log cannot be written: is a disk full, does a receiver not answer?")
 
+    def is_failing(self) -> bool:
+        """Whether a target takes nothing now."""
+        return any(target.is_failing() for target in self._targets)
+
     def check(self) -> None:
         """Raise RequestError if nothing may be done that the log could not take."""
-        if self._refuses and any(target.is_failing() for target in self._targets):
+        if self.refuses and self.is_failing():
             raise RequestError("ServiceUnavailable", "The audit log cannot be written.")
 
     def close(self) -> None:

@@ -241,7 +241,7 @@ def _say_when_all_listen(workers: int, text: str) -> Any:
 
 #: What a running server keeps of its configuration when it is told to read it again.
 _FIXED = (
-    "data", "host", "port", "admin", "admin_host", "admin_port", "backend_url", "backend_layout",
+    "data", "host", "port", "admin", "admin_host", "admin_port", "log_format", "backend_url", "backend_layout",
     "backend_endpoint_url",
 )  # fmt: skip
 
@@ -252,12 +252,15 @@ def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> Server
     try:
         new = load()
         kept = {name: getattr(serving, name) for name in _FIXED if getattr(serving, name) != getattr(new, name)}
-        told = [name for name in kept if name not in ("port", "admin_port")]  # 0 is another port at each start
+        # Who leaves a port to the system has no other in mind than the one that was found.
+        told = [name for name in kept if name not in ("port", "admin_port") or getattr(new, name)]
         if serving.in_memory and new.access_key is None:
             kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
         new = _with_console_url(attrs.evolve(new, **kept))
         _check(new)
-        open_configured_store(attrs.evolve(new, event_destinations=())).close()
+        with open_configured_store(attrs.evolve(new, event_destinations=())) as store:
+            if new.in_memory and new.backend_url is None:  # its worker begins anew
+                beginning.begin(store, new)
     except (BleepStoreError, OSError) as error:
         _log.error("the configuration is not read again, and the old one stays: %s", error)
         return serving

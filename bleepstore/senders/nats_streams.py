@@ -100,11 +100,15 @@ class _Connection:
         closed: asyncio.Future[Any] = asyncio.ensure_future(self._closed.wait())
         publishing = [asyncio.ensure_future(self._publish(numbered, batch)) for numbered in part]
         finished: asyncio.Future[Any] = asyncio.gather(*publishing, return_exceptions=True)
-        await asyncio.wait([finished, closed], return_when=asyncio.FIRST_COMPLETED)
-        if not finished.done():
+        try:
+            await asyncio.wait([finished, closed], return_when=asyncio.FIRST_COMPLETED)
+            if not finished.done():
+                raise ConnectionLost(f"{self._address} closed the connection")
+        finally:
+            closed.cancel()
             finished.cancel()
-            raise ConnectionLost(f"{self._address} closed the connection")
-        closed.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await finished  # what is cancelled ends while its loop runs
         for failure in finished.result():
             if failure is not None:
                 raise failure

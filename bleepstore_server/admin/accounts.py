@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from bleepstore import Credential, Owner, Role, User
-from bleepstore.errors import NoSuchCredential, NoSuchRole
+from bleepstore.errors import NoSuchCredential
 from bleepstore.rates import Rate
 from bleepstore.roles import MIN_MAX_SESSION
 from bleepstore_server.admin.paging import PageQuery, page_of, time_of
@@ -319,8 +319,6 @@ def _put_role(call: Call) -> ShownRole:
 
 
 def _remove_role(call: Call) -> Done:
-    if not any(role.name == call.names["role"] for role in call.services.store.list_roles()):
-        raise NoSuchRole(call.names["role"])
     call.services.store.delete_role(call.names["role"], account=call.query.owner)
     return Done()
 

@@ -19,6 +19,7 @@ import bleepstore
 from bleepstore.backends.base import Gateway
 from bleepstore.errors import BleepStoreError
 from bleepstore.store import Store
+from bleepstore_server.audit import AuditLog
 
 _log = logging.getLogger("bleepstore.server")
 
@@ -92,6 +93,13 @@ def _check_backend(store: Store) -> Check:
     return Check(state=State.OK)
 
 
+def _check_audit(audit: AuditLog | None) -> Check:
+    if audit is None or not audit.is_failing():
+        return Check(state=State.OK, detail="none is kept" if audit is None else "")
+    detail = "the audit log cannot be written" + (", so changes are refused" if audit.refuses else "")
+    return Check(state=State.FAILURE if audit.refuses else State.WARNING, detail=detail)
+
+
 _CHECKS: Mapping[str, Callable[[Store], Check]] = {
     "catalog": _check_catalog,
     "free_space": _check_space,
@@ -104,19 +112,21 @@ _CHECKS: Mapping[str, Callable[[Store], Check]] = {
 class HealthChecks:
     """The checks of one store. Each runs in a thread of its own; one that still hangs is not begun again."""
 
-    def __init__(self, store: Store, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, store: Store, audit: AuditLog | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         self._store = store
+        self._audit = audit
         self._timeout = timeout
+        self._checks = {**_CHECKS, "audit_log": lambda _store: _check_audit(audit)}
         self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
 
     def run(self) -> Health:
         """All checks, once; never longer than the timeout."""
         with self._lock:
-            for name in _CHECKS:
+            for name, check in self._checks.items():
                 known = self._running.get(name)
                 if known is None or known.found is not None:
-                    self._running[name] = _Running(_CHECKS[name], self._store)
+                    self._running[name] = _Running(check, self._store)
             running = dict(self._running)
         deadline = time.monotonic() + self._timeout
         checks = {name: one.wait(max(0.0, deadline - time.monotonic())) for name, one in running.items()}
@@ -128,6 +138,8 @@ class HealthChecks:
         """Whether a write can be expected to succeed."""
         try:
             self._store.ping()
+            if self._audit is not None:
+                self._audit.check()
         except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
             _log.warning("not ready", exc_info=error)
             return False

@@ -38,7 +38,7 @@ def services_of(
     return Services(
         store=store,
         config=config,
-        checks=HealthChecks(store),
+        checks=HealthChecks(store, audit),
         metrics=metrics,
         audit=audit,
         log_level=log_level or LogLevel(),

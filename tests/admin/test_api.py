@@ -127,6 +127,7 @@ def test_roles_and_their_sessions(admin: Admin) -> None:
     assert [one["name"] for one in admin.do("GET", "roles")["roles"]] == ["reader"]
     admin.do("POST", "sessions/revoke", {"role": "reader"})
     assert admin.ask("POST", "sessions/revoke", {"role": "none"})[0] == 404
+    assert admin.ask("DELETE", "roles/reader?account=other")[0] == 404
     admin.do("DELETE", "roles/reader")
     assert admin.ask("DELETE", "roles/reader")[0] == 404
 

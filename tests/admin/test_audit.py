@@ -133,6 +133,11 @@ def test_a_full_disk_refuses_or_is_counted(serve: Callable[..., Served], refuses
         assert ask(admin_url(served) + "/healthz")[0] == 200
     else:
         s3.create_bucket(Bucket="second")
+    assert ask(admin_url(served) + "/readyz")[0] == ask(served.url + "/readyz")[0] == (503 if refuses else 200)
+    status, _headers, body = ask(admin_url(served) + "/health")
+    assert (status, json.loads(body)["checks"]["audit_log"]["state"]) == (
+        (503, "failure") if refuses else (200, "warning")
+    )
     assert len(s3.list_buckets()["Buckets"]) == 1 + (not refuses), "reads go on"
     assert value(scrape(admin_url(served)), "bleepstore_audit_failures_total") >= 1
 

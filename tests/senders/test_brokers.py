@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -66,6 +68,28 @@ def test_a_sender_that_was_closed_can_be_closed_again(broker: Broker, name: str)
     with sender_to(broker.url(name)) as sender:
         sender.send(messages(1))
         sender.close()
+
+
+def close_at_the_first_message(listener: socket.socket) -> None:
+    """What a server of NATS does that ends then. The sender connects once more, and is turned away."""
+    accepted, _ = listener.accept()
+    with listener, accepted:
+        accepted.sendall(b'INFO {"server_id":"x","version":"2.9.0","headers":true,"max_payload":1048576}\r\n')
+        while b"PUB" not in (received := accepted.recv(65536)):
+            if b"PING" in received:
+                accepted.sendall(b"PONG\r\n")
+
+
+def test_a_connection_that_nats_closes_leaves_no_error_behind(caplog: pytest.LogCaptureFixture) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    thread = threading.Thread(target=close_at_the_first_message, args=(listener,))
+    thread.start()
+    with sender_to(f"nats://127.0.0.1:{port}/events?timeout=5") as sender, pytest.raises(SendError):
+        sender.send(messages(3))
+    thread.join()
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 @restarts
