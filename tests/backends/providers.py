@@ -45,7 +45,8 @@ def _environment(**variables: str) -> Iterator[None]:
 def aws(folder: Path) -> Iterator[NewContainer]:
     numbers = itertools.count(1)
     with far_end(folder) as served, _environment(**AWS_ENVIRONMENT):
-        client = boto3.client("s3", endpoint_url=served.url)
+        # The default session of boto3 may have found other credentials for a test before.
+        client = boto3.Session().client("s3", endpoint_url=served.url)
 
         def new_container() -> tuple[str, str]:
             name = f"container-{next(numbers)}"

@@ -335,7 +335,7 @@ def test_a_bucket_that_is_not_there_is_named_with_its_store(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bleepstore.open(data).close()
-    assert run("export", "none", tmp_path / "out", "--data", data) == 1
+    assert run("export", "none", tmp_path / "out", "--data", data) == 2
     assert f"bleepstore://none in {data} to {tmp_path / 'out'}: NoSuchBucket" in (said := capsys.readouterr().err)
     assert "(bucket none)" in said
 
