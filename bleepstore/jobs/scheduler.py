@@ -243,8 +243,9 @@ class Jobs:
         """Begin to run what is due, in a thread."""
         with self._start_lock:
             if self._thread is None and not self._stopped.is_set() and not self._read_only:
-                self._thread = threading.Thread(target=self._run, name="bleepstore-jobs", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="bleepstore-jobs", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
         try:
@@ -305,7 +306,8 @@ class Jobs:
         """End the thread; it finishes the run that it is in."""
         self._stopped.set()
         self._notified.set()
-        thread = self._thread
+        with self._start_lock:  # one that is just begun is waited for too
+            thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 

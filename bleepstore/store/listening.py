@@ -150,9 +150,9 @@ class Listeners:
 
     def close(self) -> None:
         """What was committed is still told. Closing twice is allowed."""
-        thread = self._thread
         with self._state:
             self._is_closed = True
+            thread = self._thread
             self._state.notify_all()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_END_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import datetime as dt
 import errno
@@ -312,6 +313,28 @@ def test_closing_ends_the_thread(tmp_path: Path) -> None:
     assert threads() == before
     store.jobs.notify()
     assert threads() == before, "a closed store starts no thread"
+
+
+def test_closing_waits_for_a_thread_that_is_just_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    begins, may_begin, begin = threading.Event(), threading.Event(), threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "bleepstore-jobs":
+            begins.set()
+            assert may_begin.wait(60)
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    store = bleepstore.open()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        started = pool.submit(store.engine.jobs.start)
+        assert begins.wait(60)
+        closed = pool.submit(store.close)
+        assert not concurrent.futures.wait([closed], timeout=0.1).done
+        may_begin.set()
+        started.result()
+        closed.result()
+    assert threads() == []
 
 
 def test_a_clock_that_is_set_back_refuses_no_write(tmp_path: Path, clock: Clock) -> None:

@@ -71,7 +71,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Begin none any more, and wait for one that is under way. Call it without the lock."""
-        self._ended = True
-        thread = self._thread
+        with self._lock.threads:  # a commit may be about to begin one
+            self._ended = True
+            thread = self._thread
         if thread is not None:
             thread.join()
