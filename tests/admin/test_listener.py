@@ -65,7 +65,7 @@ def test_health_is_json_of_each_check(served: Served) -> None:
     status, headers, body = ask(admin_url(served) + "/health")
     assert (status, headers["Content-Type"]) == (200, "application/json")
     found = json.loads(body)
-    assert set(found["checks"]) == {"catalog", "free_space", "clock", "jobs", "backend"}
+    assert set(found["checks"]) == {"catalog", "free_space", "clock", "jobs", "backend", "audit_log"}
     assert all(check["state"] in ("ok", "warning") for check in found["checks"].values())
 
 
