@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
@@ -93,7 +92,7 @@ def refuse(exchange: Exchange, error: Exception, proxies: Proxies) -> Response:
     return Response(refused.status, headers, document)
 
 
-def send(exchange: Exchange, response: Response, start_response: StartResponse) -> Iterable[bytes]:
+def send(exchange: Exchange, response: Response, start_response: StartResponse) -> list[bytes] | ObjectBody:
     """Begin the answer; what is returned is its body."""
     environ, request_id, body = exchange.environ, exchange.request_id, response.body
     headers = response.headers
