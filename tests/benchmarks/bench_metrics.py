@@ -40,10 +40,9 @@ SIDES = {
 
 @attrs.frozen
 class Side:
-    """One of the servers, connections to it, and the requests by their method."""
+    """One of the servers, and the requests by their method."""
 
     served: Served
-    connections: list[socket.socket]
     requests: dict[str, bytes]
 
     def cpu_us(self) -> float:
@@ -56,12 +55,15 @@ class Side:
 
     def run(self, method: str, count: int) -> float:
         """Processor time of a request, in microseconds, when so many connections ask at once."""
-        request, used = self.requests[method], self.connections[:count]
-        used[0].sendall(request)
-        size = _answer_size(used[0], method)  # that of all answers
-        before = self.cpu_us()
-        _exchange(used, request, size)
-        return (self.cpu_us() - before) / BATCH
+        request, address = self.requests[method], ("127.0.0.1", self.served.port)
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(socket.create_connection(address)) for _ in range(count)]
+            for connection in connections:
+                connection.sendall(request)
+            size = [_answer_size(connection, method) for connection in connections][0]  # that of all of them
+            before = self.cpu_us()
+            _exchange(connections, request, size)
+            return (self.cpu_us() - before) / BATCH
 
 
 def _exchange(connections: list[socket.socket], request: bytes, size: int) -> None:
@@ -121,9 +123,7 @@ def side(folder: Path, *arguments: str) -> Iterator[Side]:
             fields = f"Host: {url.netloc}\r\nUser-Agent: bench\r\nContent-Length: {len(body)}\r\n"
             head = f"{method} {url.path}?{url.query} HTTP/1.1\r\n{fields}\r\n"
             requests[method] = head.encode() + body
-        address = ("127.0.0.1", served.port)
-        connections = [stack.enter_context(socket.create_connection(address)) for _ in range(max(CONNECTIONS))]
-        yield Side(served, connections, requests)
+        yield Side(served, requests)
 
 
 def measure(sides: dict[str, Side], method: str, count: int, rounds: int) -> None:
