@@ -60,7 +60,7 @@ class Side:
             connections = [stack.enter_context(socket.create_connection(address)) for _ in range(count)]
             for connection in connections:
                 connection.sendall(request)
-            size = [_answer_size(connection, method) for connection in connections][0]  # that of all of them
+            (size,) = {_answer_size(connection, method) for connection in connections}
             before = self.cpu_us()
             _exchange(connections, request, size)
             return (self.cpu_us() - before) / BATCH
