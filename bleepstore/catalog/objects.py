@@ -5,7 +5,7 @@ from __future__ import annotations
 from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current, check_owner, check_write
 from bleepstore.catalog.port import Tables
-from bleepstore.catalog.quotas import check_quota, more_by_write
+from bleepstore.catalog.quotas import check_quota, growth_by_write
 from bleepstore.catalog.records import StoredBucket
 from bleepstore.catalog.sweeps import check_fence
 from bleepstore.catalog.versions import (
@@ -47,8 +47,7 @@ def put_object(tables: Tables, command: PutObject) -> Result:
     if refused is None and attributes.grants is not None:
         refused = check_public(bucket.settings, attributes.grants)
     if refused is None and bucket.keeps_usage:
-        more = more_by_write(tables, bucket, command.key, command.size, current)
-        refused = check_quota(tables, bucket, command.bucket, more)
+        refused = check_quota(tables, bucket, growth_by_write(tables, bucket, command, current))
     return refused or write_version(tables, bucket, command, current)
 
 

@@ -20,6 +20,7 @@ from bleepstore.acl_rules import is_enforced, is_given_away
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.events import record_event
 from bleepstore.catalog.port import Tables
+from bleepstore.catalog.quotas import count_replacement
 from bleepstore.catalog.records import DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.replication import queue_marker, queue_write
 from bleepstore.commands import (
@@ -124,7 +125,7 @@ def write_version(
         if bucket.is_watched:
             _record_write(tables, bucket, command, version_id)
         if bucket.keeps_usage:
-            tables.add_usage(bucket.bucket_id, 1, command.size)
+            tables.add_usage(bucket.bucket_id, command.creator_id, 1, command.size)
         return Written(version_id, command.time_ms, default)
     if current is not None:
         sequence = max(sequence, current.sequence + 1)
@@ -137,7 +138,7 @@ def write_version(
     if bucket.is_watched:
         _record_write(tables, bucket, command, None)
     if bucket.keeps_usage:
-        tables.add_usage(bucket.bucket_id, current is None, command.size - (0 if current is None else current.size))
+        count_replacement(tables, bucket, command, current)
     return Written(None, command.time_ms)
 
 
@@ -207,7 +208,8 @@ def add_delete_marker(
     if command.owner is not None:
         owner_id = command.owner.id
         tables.remember_owner(command.owner)
-    _insert_marker(tables, bucket, DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms))
+    marker = DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms, command.creator_id)
+    _insert_marker(tables, bucket, marker)
     if bucket.is_watched:
         record_removal(tables, bucket, command, entry.key, version_id, is_marked=True)
     # "The delete markers added by the S3 Lifecycle expiration rule won't be replicated."
@@ -225,7 +227,8 @@ def add_replica_marker(
     if isinstance(made, S3Error):
         return made
     tables.remember_owner(command.owner)
-    _insert_marker(tables, bucket, DeleteMarker(key, version_id, made, command.owner.id, time_ms))
+    marker = DeleteMarker(key, version_id, made, command.owner.id, time_ms, command.creator_id)
+    _insert_marker(tables, bucket, marker)
     if bucket.is_watched:
         name = "ObjectRemoved:DeleteMarkerCreated"
         record_event(tables, bucket, name, key, command.time_ms, None, version_id=version_id)
@@ -247,7 +250,8 @@ def add_older_replica(
     tables.remember_owner(command.owner)
     written = command.written
     if written is None:
-        marker = DeleteMarker(key, version_id, sequence, command.owner.id, command.modified_ms)
+        owner_id, creator_id = command.owner.id, command.creator_id
+        marker = DeleteMarker(key, version_id, sequence, owner_id, command.modified_ms, creator_id)
         _insert_marker(tables, bucket, marker)
     else:
         if bucket.settings.ownership is not None:
@@ -256,7 +260,7 @@ def add_older_replica(
             written, _ = _with_default_lock(tables, bucket.object_lock, written)
         tables.write_version(bucket_id, written, version_id, sequence, None)
         if bucket.keeps_usage:
-            tables.add_usage(bucket_id, 1, written.size)
+            tables.add_usage(bucket_id, written.creator_id, 1, written.size)
         if bucket.is_watched:
             _record_write(tables, bucket, written, version_id)
     inserted = tables.version_at(bucket_id, key, sequence)
@@ -268,7 +272,7 @@ def add_older_replica(
 def _insert_marker(tables: Tables, bucket: StoredBucket, marker: DeleteMarker) -> None:
     tables.insert_delete_marker(bucket.bucket_id, marker)
     if bucket.keeps_usage:
-        tables.add_usage(bucket.bucket_id, 1, 0)
+        tables.add_usage(bucket.bucket_id, marker.creator_id, 1, 0)
 
 
 def _next_id(bucket: StoredBucket, request_id: str, position: int) -> str:
@@ -325,7 +329,7 @@ def remove_row(
     bucket_id = bucket.bucket_id
     tables.remove_version(bucket_id, key, version)
     if bucket.keeps_usage:
-        tables.add_usage(bucket_id, -1, -version.size)
+        tables.add_usage(bucket_id, version.creator_id, -1, -version.size)
     tables.set_replaced_sequence(bucket_id, key, version.sequence, GONE)
     if is_garbage and version.handle is not None:
         tables.discard(version.handle)
