@@ -54,7 +54,7 @@ from bleepstore.quotas import Growth
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
-from bleepstore.store.owning import as_owned
+from bleepstore.store.new_objects import as_owned
 from bleepstore.store.settings import ACL_DEFAULTS, Settings
 from bleepstore.store.verifying import Verifier
 
