@@ -10,6 +10,8 @@ from bleepstore.model import ANONYMOUS_OWNER, MAX_KEY_BYTES, NULL_VERSION
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 #: What an ARN can hold, and nothing takes for something else.
+MAX_ACCESS_KEY = 128
+_ACCESS_KEY = re.compile(rf"[!-+.0-9;<>-~\-]{{1,{MAX_ACCESS_KEY}}}")
 _ACCOUNT_ID = re.compile(r"[^:/*?$\s\ud800-\udfff]+")
 _VERSION_ID = re.compile(r"[A-Za-z0-9._]{32}")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
@@ -45,6 +47,17 @@ def check_account_id(account_id: str) -> None:
     """Raise InvalidArgument unless users and roles, which ARNs name, can be of an account of this id."""
     if not _ACCOUNT_ID.fullmatch(account_id) or account_id == ANONYMOUS_OWNER.id:
         raise InvalidArgument("An account with this id can have no users and roles.", "account", account_id)
+
+
+def check_access_key(access_key: str) -> None:
+    """Raise InvalidArgument unless it can be an access key. AWS's have 16 to 128 characters (`AccessKeyId` of IAM);
+    shorter ones are allowed, as programs have them in their settings for tests."""
+    if not _ACCESS_KEY.fullmatch(access_key):
+        raise InvalidArgument(
+            f"An access key is up to {MAX_ACCESS_KEY} characters of printable ASCII without '/', ',', '=', ':' and "
+            "spaces.",
+            "access_key",
+        )
 
 
 def check_key(key: str) -> None:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from bleepstore.errors import BleepStoreError
+from bleepstore.errors import BleepStoreError, InvalidArgument
+from bleepstore.names import check_access_key
 
 WELL_KNOWN = ("bleepstore", "bleepstore-secret")
 
@@ -144,3 +145,8 @@ class AppConfig:
     def __attrs_post_init__(self) -> None:
         if (self.access_key is None) != (self.secret_key is None):
             raise ConfigError("access_key and secret_key: set both or neither")
+        if self.access_key is not None:
+            try:
+                check_access_key(self.access_key)
+            except InvalidArgument as error:
+                raise ConfigError(f"access_key: {error.message}") from None

@@ -4,7 +4,8 @@ It has what changes something, what was refused for want of rights, and, if it i
 files, to syslog, or to whatever events can be sent to (a webhook, a queue).
 
 What cannot be written is counted, and the server goes on; or, where the log must be whole, it refuses what would have
-to be in the log until it can write again. What was done by then is kept and written first.
+to be in the log until it can write again. What was done by then is kept and written first. Then each process begins
+with a line of its own, for it would not know otherwise whether the first change could be written.
 """
 
 from __future__ import annotations
@@ -75,10 +76,14 @@ class AuditLog:
         self.refuses = refuses
         self._failed = failed
         self._warned = -_WARNING_SECONDS
+        if refuses:
+            self._write([_first_line()])
 
     def write(self, record: Record) -> None:
         """Write a record. Never raises."""
-        lines = audit_lines(record)
+        self._write(audit_lines(record))
+
+    def _write(self, lines: Sequence[bytes]) -> None:
         for target in self._targets:
             lost = target.write(lines)
             if lost or target.has_failed:
@@ -102,6 +107,11 @@ class AuditLog:
     def close(self) -> None:
         for target in self._targets:
             target.close()
+
+
+def _first_line() -> bytes:
+    time_ms = time.time_ns() // 1_000_000
+    return f'{{"time":"{iso_time(time_ms)}","door":"audit","operation":"Begin","outcome":"success"}}\n'.encode()
 
 
 def audit_lines(record: Record) -> list[bytes]:
@@ -294,12 +304,13 @@ class SyslogTarget:
 
 
 class SenderTarget:
-    """Whatever events can be sent to. A thread sends; lines wait for it."""
+    """Whatever events can be sent to. A thread sends; lines wait for it. Of one that `is_needed` it counts as failed
+    until something was sent."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_needed: bool = False) -> None:
         self._url = url
         self._lines: queue.Queue[bytes | None] = queue.Queue(_MAX_KEPT)
-        self.has_failed = False
+        self.has_failed = is_needed
         self._thread = threading.Thread(target=self._run, name="bleepstore-audit", daemon=True)
         self._thread.start()
 
@@ -362,4 +373,6 @@ def open_audit_log(config: ServerConfig, failed: Callable[[int], object]) -> Aud
 def _open(text: str, config: ServerConfig) -> Target:
     if not AUDIT_URL.match(text):
         return FileTarget(Path(text).absolute(), config.audit_max_bytes, config.audit_keep)
-    return SyslogTarget(text) if text.startswith("syslog:") else SenderTarget(text)
+    if text.startswith("syslog:"):
+        return SyslogTarget(text)
+    return SenderTarget(text, is_needed=config.audit_full == "refuse")

@@ -10,8 +10,10 @@ import os
 import secrets
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 
@@ -246,15 +248,21 @@ _FIXED = (
 )  # fmt: skip
 
 
-def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> ServerConfig:
+def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig], *, has_made_key: bool) -> ServerConfig:
     """The configuration to go on with after SIGHUP: the one that is served now, if workers could not begin with the new
-    one, for a worker that cannot begin ends the server."""
+    one, for a worker that cannot begin ends the server. It goes on with the key that it `has_made`, but with no
+    configured one that is configured no more."""
     try:
         new = load()
         kept = {name: getattr(serving, name) for name in _FIXED if getattr(serving, name) != getattr(new, name)}
         # Who leaves a port to the system has no other in mind than the one that was found.
         told = [name for name in kept if name not in ("port", "admin_port") or getattr(new, name)]
         if serving.in_memory and new.access_key is None:
+            if not has_made_key:
+                raise ConfigError(
+                    "access_key: a store in memory has no other key than the configured one, which was taken away: "
+                    "configure another"
+                )
             kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
         new = _with_console_url(attrs.evolve(new, **kept))
         _check(new)
@@ -279,6 +287,24 @@ def _check(config: ServerConfig) -> None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_cert, config.tls_key)
         except OSError as error:  # of which SSLError is one
             raise ConfigError(f"tls_cert and tls_key: they cannot be used together: {error}") from error
+    _check_files("event_destinations", config.destinations)
+    _check_files("replication_destinations", config.remotes)
+
+
+#: Options of destinations that name files, which are read for each connection.
+_FILES = ("password_file", "secret_file", "ca_file", "cert_file", "key_file")
+
+
+def _check_files(setting: str, destinations: Mapping[str, str]) -> None:
+    """Raise ConfigError for a file that a destination names and nobody can read."""
+    for name, url in destinations.items():
+        parts = urlsplit(url)
+        for option, path in parse_qsl(f"{parts.query}&{parts.fragment}"):
+            if option in _FILES:
+                try:
+                    Path(path).read_bytes()
+                except OSError as error:
+                    raise ConfigError(f"{setting}: {name}: {option}: {path}: {error.strerror}") from None
 
 
 def _gunicorn_settings(config: ServerConfig, bind: list[str]) -> dict[str, Any]:
@@ -306,6 +332,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
     from gunicorn.app.base import BaseApplication
 
     _check(config)
+    has_made_key = config.access_key is None
     config, keys = keys_for(config)
     meter, page, shared = RateMeter(shared=True), Page(), Shared()  # before the workers are forked
     log_level = LogLevel()
@@ -332,7 +359,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
 
             def reload(self) -> None:
                 if read_again is not None:
-                    self.serving = _reloaded(self.serving, read_again)
+                    self.serving = _reloaded(self.serving, read_again, has_made_key=has_made_key)
                 super().reload()
 
             def load(self) -> WSGIApplication:

@@ -2,7 +2,8 @@
 
 A session is recorded nowhere: its token is sealed by a key of the store, and whoever has the store can open it. It ends
 by its time, with the access key that began it, with its role, or when the sessions of one of its `principals` are
-revoked: `account:<id>`, `user:<id>`, `role:<id>`.
+revoked: `account:<id>`, `user:<id>`, `role:<id>`, and `key:<access key>`, by which those end for good that were begun
+before a key was disabled or removed.
 """
 
 from __future__ import annotations
@@ -156,6 +157,11 @@ class LiveSession:
         if self.role is not None and self.session.name is not None:
             return RoleSession(self.role, self.session.name, self.session.policy)
         return None if self.origin is None else self.origin.user
+
+
+def key_principal(access_key: str) -> str:
+    """The principal of all sessions that this access key has begun."""
+    return f"key:{access_key}"
 
 
 def new_access_key() -> str:

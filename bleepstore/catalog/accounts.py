@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import attrs
 
+from bleepstore.access.sessions import key_principal
 from bleepstore.catalog.port import Tables
+from bleepstore.catalog.sessions import end_sessions
 from bleepstore.commands import (
     CreateUser,
     DeleteCredential,
@@ -47,11 +49,17 @@ def put_rate_limit(tables: Tables, command: PutRateLimit) -> Result:
 
 
 def disable_credential(tables: Tables, command: DisableCredential) -> Result:
-    return Done() if tables.disable_credential(command.access_key) else NoSuchCredential(command.access_key)
+    if not tables.disable_credential(command.access_key):
+        return NoSuchCredential(command.access_key)
+    end_sessions(tables, key_principal(command.access_key), command.time_ms, command.time_ms)
+    return Done()
 
 
 def delete_credential(tables: Tables, command: DeleteCredential) -> Result:
-    return Done() if tables.delete_credential(command.access_key) else NoSuchCredential(command.access_key)
+    if not tables.delete_credential(command.access_key):
+        return NoSuchCredential(command.access_key)
+    end_sessions(tables, key_principal(command.access_key), command.time_ms, command.time_ms)
+    return Done()
 
 
 def replace_secret(tables: Tables, command: ReplaceSecret) -> Result:

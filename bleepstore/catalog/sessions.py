@@ -31,7 +31,12 @@ def put_session_key(tables: Tables, command: PutSessionKey) -> Result:
 
 
 def revoke_sessions(tables: Tables, command: RevokeSessions) -> Result:
-    """What was revoked so long ago that no session of then can go on is forgotten."""
-    tables.forget_revocations(command.time_ms - MAX_SESSION_MS)
-    tables.revoke_sessions(command.principal, command.until_ms)
+    end_sessions(tables, command.principal, command.until_ms, command.time_ms)
     return Done()
+
+
+def end_sessions(tables: Tables, principal: str, until_ms: int, time_ms: int) -> None:
+    """At `time_ms`, those that began up to `until_ms`. What was ended so long ago that no session of then can go on is
+    forgotten."""
+    tables.forget_revocations(time_ms - MAX_SESSION_MS)
+    tables.revoke_sessions(principal, until_ms)

@@ -9,6 +9,7 @@ import attrs
 from bleepstore.commands import DeleteCredential, DisableCredential, PutCredential, PutSessionKey, ReplaceSecret
 from bleepstore.errors import InvalidArgument
 from bleepstore.model import ANONYMOUS_OWNER, Credential, Owner, is_arn
+from bleepstore.names import check_access_key
 from bleepstore.store.engine import Engine
 from bleepstore.store.sealed_secrets import SESSION_KEY, SealedSecrets
 from bleepstore.store.users import Users
@@ -40,10 +41,7 @@ class Accounts:
         this. It is a key of the `user` of the owner that has this name (`Store.users`), and may do no more than that;
         without one it is the owner's own, which may do all that the owner may. Raises NoSuchUser."""
         owner = owner or self._engine.owner
-        if not access_key or not access_key.isascii() or not access_key.isprintable() or set(access_key) & set("/,= :"):
-            raise InvalidArgument(
-                "An access key is printable ASCII without '/', ',', '=', ':' and spaces.", "access_key"
-            )
+        check_access_key(access_key)
         if not secret_key:
             raise InvalidArgument("A secret key must not be empty.", "secret_key")
         if not owner.id or owner.id == ANONYMOUS_OWNER.id or is_arn(owner.id):

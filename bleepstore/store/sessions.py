@@ -33,6 +33,7 @@ from bleepstore.access.sessions import (
     LiveSession,
     check_duration,
     check_session_name,
+    key_principal,
     lifetime_of,
     new_access_key,
     new_secret_key,
@@ -92,7 +93,7 @@ class Sessions:
                 owner=credential.owner,
                 issued_ms=issued_ms,
                 expires_ms=expires_ms,
-                principals=_principals_of(credential),
+                principals=(*_principals_of(credential), key_principal(credential.access_key)),
                 origin=credential.access_key,
                 origin_proof=_proof_of(credential),
             )
@@ -136,7 +137,8 @@ class Sessions:
             self._check_revoked(signer.session)
             origin, proof, before = signer.session.origin, signer.session.origin_proof, signer.session.principals
             return self._seal(_begun_by(made, origin, proof, before))
-        return self._seal(_begun_by(made, signer.access_key, _proof_of(signer), _principals_of(signer)))
+        before = (*_principals_of(signer), key_principal(signer.access_key))
+        return self._seal(_begun_by(made, signer.access_key, _proof_of(signer), before))
 
     def assume_role_with_web_identity(
         self,
@@ -222,6 +224,13 @@ class Sessions:
         if found_user is None:
             raise NoSuchUser(account_id, user)
         return f"{_USER}{found_user.id}"
+
+    def ended_ms(self, access_key: str) -> int:
+        """When all sessions ended that this access key had begun by then, in milliseconds since the epoch: it was
+        disabled or removed. 0: never."""
+        self._engine.committer.read_barrier()
+        with self._engine.catalog.read() as reader:
+            return reader.revoked_until((key_principal(access_key),))
 
     def forget_remembered(self) -> None:
         """The catalog may now say something else of every session."""

@@ -14,7 +14,7 @@ from bleepstore.model import NULL_VERSION, ObjectVersion
 from bleepstore.object_lock import RetentionMode
 from bleepstore.pages import ListedVersion
 from bleepstore.store import DeleteFailure
-from bleepstore_server.console.forms import fits_in_a_line
+from bleepstore_server.console.forms import fits_in_a_line, line_of
 from bleepstore_server.console.keeping import kept_options
 from bleepstore_server.console.previews import preview_of
 from bleepstore_server.console.uploads import SINGLE_PUT
@@ -162,6 +162,7 @@ def show_object(visit: Visit, bucket: str, link: str | None = None) -> Response:
         modes=list(RetentionMode),
         tags=_tags_of(visit, version, version_id),
         fits_in_a_line=fits_in_a_line,
+        line_of=line_of,
         link=link,
     )
 

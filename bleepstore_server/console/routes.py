@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from bleepstore_server.console import (
     buckets,
     folders,
+    listable,
     object_forms,
     objects,
     operations,
@@ -58,7 +59,7 @@ ROUTES = (
     Route("POST", "/buckets", buckets.create_bucket, again=buckets.show_buckets),
     Route("GET", f"{_BUCKET}/usage", buckets.show_usage),
     Route("POST", f"{_BUCKET}/remove", buckets.remove_bucket, again=objects.show_objects),
-    Route("GET", _BUCKET, objects.show_objects),
+    Route("GET", _BUCKET, objects.show_objects, again=listable.show_listable),
     Route("POST", f"{_BUCKET}/folders", folders.create_folder, again=objects.show_objects),
     Route("GET", f"{_BUCKET}/folder", folders.show_folder),
     Route("POST", f"{_BUCKET}/folder/delete", folders.delete_folder, again=folders.show_folder),

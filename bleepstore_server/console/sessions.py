@@ -2,8 +2,9 @@
 
 A cookie is a claim and its seal: the access key, when it signed in and was last seen, and a random id, sealed by
 HMAC-SHA256 with a key that is derived from the secret of the access key. So a session ends with the key: when it is
-disabled, removed or has another secret. It also ends when it was idle, or has lasted, too long, and when its user signs
-out. The token of temporary credentials is part of the claim; it says nothing to whoever cannot open it.
+disabled, removed or has another secret; for good, also if the key is enabled again. It also ends when it was idle, or
+has lasted, too long, and when its user signs out. The token of temporary credentials is part of the claim; it says
+nothing to whoever cannot open it.
 """
 
 from __future__ import annotations
@@ -93,7 +94,11 @@ class Sessions:
             return None
         session = ConsoleSession(signer=signer, id=id, issued_ms=claim["i"], seen_ms=claim["s"], token=token)
         is_over = now_ms - session.seen_ms >= IDLE_MS or now_ms - session.issued_ms >= MAX_AGE_MS
-        return None if is_over or session.id in self._ended else session
+        if is_over or session.id in self._ended:
+            return None
+        # That of temporary credentials is looked at with their token.
+        is_revoked = token is None and self._authenticator.ended_ms(access_key) >= session.issued_ms
+        return None if is_revoked else session
 
     def end(self, session: ConsoleSession) -> None:
         """Sign out: the cookie counts no more, whoever has it."""

@@ -18,7 +18,7 @@ from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
 from bleepstore.quotas import CountedQuota, QuotaScope
 from bleepstore.store import Store
 from bleepstore_server.console.documents import BY_NAME, DOCUMENTS
-from bleepstore_server.console.forms import pairs_of
+from bleepstore_server.console.forms import line_of, pairs_of
 from bleepstore_server.console.visit import Visit
 from bleepstore_server.wire.errors import RequestError
 
@@ -54,6 +54,7 @@ def show_settings(visit: Visit, bucket: str, section: str | None = None) -> Resp
         "settings.html",
         bucket=bucket,
         failed=section,
+        line_of=line_of,
         versioning=get(Store.get_bucket_versioning),
         encryption=get(Store.get_bucket_encryption),
         ownership=get(Store.get_bucket_ownership),

@@ -67,6 +67,10 @@ class Authenticator:
         known = self._configured.get(access_key) or self._store.get_credential(access_key)
         return known or self._credentials.get(access_key)
 
+    def ended_ms(self, access_key: str) -> int:
+        """When the sessions of a key ended that began before: see `Sessions.ended_ms`."""
+        return self._store.sessions.ended_ms(access_key)
+
     def find_signer(self, token: str) -> Callable[[str], Signer | None]:
         """What finds the signer of a request that comes with the token of a session. Tests of others send a token of
         any kind with their keys: one that comes with the well-known key, or a key of `credentials`, is ignored."""

@@ -191,6 +191,16 @@ def test_tags_metadata_retention_and_hold_are_set(visitor: Visitor, store: Store
     path = "/buckets/vault/object/{}?key=deed"
     done(visitor.post(path.format("tags"), {"tags": "city = Oslo\r\nkind=harbour = port\r\n"}))
     assert store.get_object_tags("vault", "deed") == {"city": "Oslo", "kind": "harbour = port"}
+    odd = {"a=b": "c=d", " x": "1", "plain": ""}
+    store.put_object_tags("vault", "deed", odd)
+    page = visitor.get("/buckets/vault/object?key=deed").text
+    shown = html.unescape(page.partition('<textarea id="tags"')[2].partition(">")[2].partition("</textarea>")[0])
+    assert '"a=b" = c=d' in shown
+    done(visitor.post(path.format("tags"), {"tags": shown}))
+    assert store.get_object_tags("vault", "deed") == odd
+    for wrong in ('"a=b', '"a" "b" = c', '"" = c', '"a\\q" = c'):
+        assert visitor.post(path.format("tags"), {"tags": wrong}).status_code == 400
+    store.put_object_tags("vault", "deed", {"city": "Oslo", "kind": "harbour = port"})
     etag = store.head_object("vault", "deed").etag
     fields = {"etag": etag, "content_type": "text/x-deed", "metadata": "b = 2"}
     done(visitor.post(path.format("metadata"), fields))
@@ -214,8 +224,8 @@ def test_metadata_that_no_line_can_have_stays_as_it_is(visitor: Visitor, store: 
     odd = {"a": "one\nb = two", "spaces": "  x ", "d=e": "f", "none": ""}
     version = store.put_object(photos, "cat", b"a cat", metadata={"color": "grey", **odd})
     page = visitor.get("/buckets/photos/object?key=cat").text
-    shown = page.partition('<textarea id="metadata"')[2].partition(">")[2].partition("</textarea>")[0]
-    assert shown.split("\n") == ["color = grey", "none = ", ""]
+    shown = html.unescape(page.partition('<textarea id="metadata"')[2].partition(">")[2].partition("</textarea>")[0])
+    assert shown.split("\n") == ["color = grey", '"d=e" = f', "none = ", ""]
     fields = {"etag": version.etag, "metadata": shown.replace("grey", "black")}
     done(visitor.post("/buckets/photos/object/metadata?key=cat", fields))
     assert dict(store.head_object(photos, "cat").version.metadata) == {"color": "black", **odd}

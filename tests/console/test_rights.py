@@ -39,7 +39,12 @@ def reader(new_console: Callable[..., Console]) -> Visitor:
 
 def test_a_user_sees_what_its_policy_lets_it_see(reader: Visitor) -> None:
     assert "You may not list buckets" in reader.get("/buckets").text
-    assert reader.get("/buckets/photos").status_code == 403
+    refused = reader.get("/buckets/photos")
+    assert refused.status_code == 403
+    assert 'href="/console/buckets/photos?prefix=public/"' in refused.text  # the way on
+    assert 'name="prefix"' in refused.text
+    assert 'name="prefix"' in reader.get("/buckets/photos?prefix=secret/").text
+    assert reader.get("/buckets/nowhere").status_code == 404
     listing = reader.get("/buckets/photos?prefix=public/")
     assert listing.status_code == 200
     assert "public/cat" in listing.text

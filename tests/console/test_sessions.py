@@ -124,6 +124,19 @@ def test_a_session_ends_with_its_key(visitor: Visitor, store: Store, change: str
     assert visitor.get("/buckets").status_code == 303
 
 
+@pytest.mark.parametrize("change", ["disable", "delete"])
+def test_a_session_does_not_come_back_with_its_key(visitor: Visitor, store: Store, clock: Clock, change: str) -> None:
+    if change == "disable":
+        store.disable_credential(ROOT)
+    else:
+        store.delete_credential(ROOT)
+    store.put_credential(ROOT, SECRET)
+    assert visitor.get("/buckets").status_code == 303
+    clock.now_ms += 1000
+    visitor.sign_in()
+    assert visitor.get("/buckets").status_code == 200
+
+
 def test_another_console_of_the_store_knows_the_session(visitor: Visitor, new_console: Callable[..., Console]) -> None:
     """Another worker, that is."""
     other = Visitor(Client(new_console()))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from botocore.exceptions import ClientError
 
 from tests.serving.conftest import Served, make_certificate
 
@@ -135,6 +136,10 @@ def test_what_workers_could_not_begin_with_is_refused(serve: Serve, tmp_path: Pa
         ),
         (f'encryption_key_file = "{tmp_path}/none"', "there is no file"),
         ("threads = 0", "threads: 0 is not at least 1"),
+        (
+            f'event_destinations = ["a=redis://h/0?stream=s&password_file={tmp_path}/none"]',
+            f"event_destinations: a: password_file: {tmp_path}/none: No such file",
+        ),
     ):
         file.write_text(text)
         server.process.send_signal(signal.SIGHUP)
@@ -153,6 +158,23 @@ def test_a_store_in_memory_that_could_not_begin_anew_stays(serve: Serve, tmp_pat
     assert server.process.stdout is not None
     assert "the old one stays: init: " in server.process.stdout.readline()
     assert requests.get(f"{server.url}/healthz", timeout=30).status_code == 200
+
+
+def test_a_configured_key_that_is_taken_away_does_not_come_back(serve: Serve, tmp_path: Path) -> None:
+    """A store in memory has no other key."""
+    file = tmp_path / "bleepstore.toml"
+    file.write_text('access_key = "OLD"\nsecret_key = "old secret"\n')
+    server = serve("--config", str(file), "--workers", "1", data=Path(":memory:"), keys=False)
+    server.client("OLD", "old secret").create_bucket(Bucket="photos")
+    file.write_text("")
+    reloaded(server, workers_of(server))
+    assert server.process.stdout is not None
+    assert "the old one stays: access_key: a store in memory" in server.process.stdout.readline()
+    file.write_text('access_key = "NEW"\nsecret_key = "new secret"\n')
+    reloaded(server, workers_of(server))
+    server.client("NEW", "new secret").create_bucket(Bucket="photos")
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        server.client("OLD", "old secret").list_buckets()
 
 
 def test_what_waits_for_a_worker_that_hangs_is_answered_by_another(serve: Serve) -> None:

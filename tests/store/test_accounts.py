@@ -41,11 +41,19 @@ def test_without_an_owner_a_credential_is_the_applications(store: Store) -> None
     assert store.put_credential("AKIA", "secret").owner == store.owner
 
 
-@pytest.mark.parametrize("access_key", ["", "a b", "a/b", "a,b", "a=b", "a:b", "ü", "a\n", "a\x00"])
+@pytest.mark.parametrize(
+    "access_key", ["", "a b", "a/b", "a,b", "a=b", "a:b", "ü", "a\n", "a\x00", "a" * 129], ids=ascii
+)
 def test_what_is_no_access_key(store: Store, access_key: str) -> None:
     with pytest.raises(errors.InvalidArgument):
         store.put_credential(access_key, "secret")
     assert store.list_credentials() == []
+
+
+def test_an_access_key_has_128_characters_at_most(store: Store) -> None:
+    for access_key in ("!", "~" * 128):
+        store.put_credential(access_key, "secret")
+    assert len(store.list_credentials()) == 2
 
 
 def test_what_else_a_credential_cannot_have(store: Store) -> None:
