@@ -174,6 +174,9 @@ class Membership(Reads):
             self._maybe_leave_joint()
         if self.role is Role.LEADER and self._farewell and log.applied >= self._farewell:
             self._pump()
+            heir = self.heir()
+            if heir is not None:
+                self._tell_to_campaign(heir)  # so that the others need not wait for an election timeout
             self._become_follower(self.term, None)
 
     def _switch(self, index: int, configuration: Configuration) -> None:

@@ -487,6 +487,27 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "            pass\n",
         "scenario reads_deposed_leader",
     ),
+    "a leader that takes nothing says nothing": SourceMutant(
+        "raft.replication",
+        (
+            "            self._messages.append(ProposeRefused("
+            "self.cluster, self.node, m.sender, self.term, m.request_id, answer))\n"
+        ),
+        "            pass\n",
+        "scenario limits_of_what_is_passed_on",
+    ),
+    "the word to campaign is said once": SourceMutant(
+        "raft.replication",
+        "        if m.sender == self.transfer_target:\n",
+        "        if False:\n",
+        "check the_word_to_campaign_is_said_until_it_is_obeyed",
+    ),
+    "a removed leader leaves without a word": SourceMutant(
+        "raft.membership",
+        "            if heir is not None:\n",
+        "            if False:\n",
+        "scenario membership_leader_removes_itself",
+    ),
     "uncommitted bytes are never committed": SourceMutant(
         "raft.core",
         "self.uncommitted_bytes = max(0, self.uncommitted_bytes - size)",

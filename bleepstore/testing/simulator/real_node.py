@@ -31,8 +31,6 @@ LITTLE, MUCH = 32 << 20, 1 << 40
 
 #: Whoever waits so many ticks for an answer must get one when all is well.
 PATIENT = 400
-#: ... unless the leader takes less than this at a time, and refuses what is forwarded to it again and again.
-MUCH_UNCOMMITTED = 1 << 20
 
 
 class DiskFailed(Exception):
@@ -391,9 +389,8 @@ class RealNode(SimulatedNode):
 
     @property
     def owes_answers(self) -> bool:
-        """All must come where an answer may take longer than any election, and what waits finds space at the leader."""
-        settings = self.world.node_settings
-        if settings.answer_ticks < PATIENT or settings.core.max_uncommitted_bytes < MUCH_UNCOMMITTED:
+        """All must come where an answer may take longer than any election."""
+        if self.world.node_settings.answer_ticks < PATIENT:
             return False
         return any(not one.done() or isinstance(one.exception(), TimedOut) for one in self._owed)
 
