@@ -74,7 +74,7 @@ class Driver:
         self.settings = settings
         self.counters = NodeCounters()
         self.proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
-        self._check_level()
+        self._check_level(self.core.configuration.level)
         self.applier = Applier(
             state_machine,
             self.proposals,
@@ -134,16 +134,16 @@ class Driver:
             self._ask()
         while (ready := self.core.ready()) is not None:
             self._handle(ready)
-        self._check_level()
+        self._check_level(self.core.configuration.level)
         self._check_state()
         if self.core.is_removed:
             self._refuse_all(RemovedFromCluster(f"node {self.id} was removed from the cluster: ask another one"))
         if self._is_leaving and self.core.role is not Role.LEADER and self.core.leader is not None:
             self.stopping = True
 
-    def _check_level(self) -> None:
-        if self.core.is_too_old:
-            level, known = self.core.configuration.level, self.settings.core.level
+    def _check_level(self, level: int) -> None:
+        known = self.settings.core.level
+        if level > known:
             raise LogTooNew(f"the cluster is at feature level {level}, this version knows {known}: upgrade this node")
 
     def _check_state(self) -> None:
@@ -373,6 +373,7 @@ class Driver:
             # What the last leader had may be lost, what a snapshot includes is not applied here: nobody will say so.
             self._offer_again(all_of_them=True)
         if ready.fetch is not None:
+            self._check_level(ready.fetch.meta.configuration.level)
             space = math.inf if self._host.free_bytes is None else self._host.free_bytes() - self.settings.spare_bytes
             self._fetcher.start(ready.fetch, space)
 

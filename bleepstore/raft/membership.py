@@ -127,11 +127,6 @@ class Membership(Reads):
         """The feature level that all members have announced, at the leader."""
         return min(map(self._announced, self.configuration.members), default=1)
 
-    @property
-    def is_too_old(self) -> bool:
-        """Whether the cluster uses a feature level that this program does not know."""
-        return self.tracker.configuration.level > self.settings.level
-
     def _is_caught_up(self, learner: NodeId) -> bool:
         """It has almost the whole log, and in any case the entry that made it a learner: a node without any log or
         membership refuses to vote, so as a voter it could never help to elect the leader that would send it one.

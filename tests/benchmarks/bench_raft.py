@@ -74,7 +74,7 @@ class Nothing:
     def fingerprint(self, result: object) -> bytes:
         return b""
 
-    def raise_level(self, before: int, level: int, through: int) -> None:
+    def raise_level(self, level: int, through: int) -> None:
         self.applied = through
 
     def condemn(self, reason: str) -> None:

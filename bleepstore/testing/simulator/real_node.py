@@ -141,7 +141,7 @@ class StoredStates:
         """Of the index alone: the ledger compares the states themselves."""
         return b"%d" % result if isinstance(result, int) else b""
 
-    def raise_level(self, before: int, level: int, through: int) -> None:
+    def raise_level(self, level: int, through: int) -> None:
         self.apply([], through)
 
     def condemn(self, reason: str) -> None:
