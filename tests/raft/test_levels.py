@@ -40,9 +40,9 @@ from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogTooNew
 from bleepstore.raft.transport import MemoryNetwork
 from bleepstore.raft.waiting import Proposals
+from tests.raft.clusters import FAST, create_bucket, keys_of, put, wait_until
 from tests.raft.driver import DrivenNode, Echo
 from tests.raft.driver_checks import NAMES, Careful, memory_log
-from tests.raft.test_cluster import FAST, create_bucket, keys_of, put, wait_until
 
 
 def test_a_level_is_raised_only_when_all_have_announced_it() -> None:
