@@ -100,15 +100,13 @@ class FailingLog:
         if self._has_failed:
             raise Violation(f"{node.id} writes to its log after a write that failed")
         if node.full and may_fill and node.world.rng.random() < 0.02:
-            node.disk_fault = "disk_error"
-        return node.disk_fault if node.disk_fault and is_met(node.disk_fault) else ""
+            node.break_disk("disk_error")
+        return node.meet_fault(is_met) if node.disk_faults else ""
 
     def _finish(self, fault: str) -> None:
         if not fault:
             return
         self._has_failed = True
-        self._node.world.note("%s has a %s", self._node.id, fault)
-        self._node.world.happened[fault] += 1
         raise DiskFailed(fault)
 
     def close(self) -> None:
@@ -403,12 +401,6 @@ class RealNode(SimulatedNode):
 
     def compact(self, *, hasty: bool) -> None:
         """The driver sees to that."""
-
-    def tear_compaction(self) -> bool:
-        """The next one is; it is counted when that comes."""
-        if self.core is not None:
-            self.disk_fault = "torn_compaction"
-        return False
 
     def open_snapshot(self, least_index: int) -> SnapshotStream:
         """What waits is done first, so that what is raised is not taken for a failure of the copy."""
