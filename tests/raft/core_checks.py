@@ -275,10 +275,9 @@ def check_that_the_word_to_campaign_is_said_until_it_is_obeyed(_: Path) -> None:
     assert node.core.transfer_leadership("b") is None
     node.drain()
     for voter in ("b", "c", "b"):
-        told = [m for m in node.take_sent() if isinstance(m, TimeoutNow)]
-        assert {m.to for m in told} <= {"b"}
-        assert len(told) == (voter == "b")
+        node.take_sent()
         node.step(HeartbeatReply("c", voter, "a", node.core.term, 0))
+        assert [m.to for m in node.sent if isinstance(m, TimeoutNow)] == ["b"] * (voter == "b")
 
 
 CORE_CHECKS: tuple[Callable[[Path], None], ...] = (

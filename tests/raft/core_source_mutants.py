@@ -21,7 +21,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.quorum",
         "refused > len(voters) - quorum",
         "refused >= len(voters) - quorum",
-        "seed 7",
+        "seed 5",
     ),
     "one of two joint majorities commits": SourceMutant(
         "raft.quorum",
@@ -39,7 +39,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.log_view",
         "return self.committed if self.committed < self.stable else self.stable",
         "return self.committed",
-        "seed 0",
+        "seed 1",
     ),
     "commit index forgotten at a restart": SourceMutant(
         "raft.log_view",
@@ -57,7 +57,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.log_view",
         "return term >= 0 and self.term(index) == term",
         "return self.term(index) in (term, -1)",
-        "seed 0",
+        "seed 1",
     ),
     "a back-off skips a term too many": SourceMutant(
         "raft.log_view",
@@ -111,7 +111,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.log_view",
         "                self._truncate_from = index\n",
         "                pass\n",
-        "seed 0",
+        "seed 1",
     ),
     "the vote of the last term is kept": SourceMutant(
         "raft.state",
@@ -141,7 +141,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.state",
         "        self._waiting_reads.clear()\n",
         "",
-        "node seed 5",
+        "node seed 17",
     ),
     "rounds are not begun anew": SourceMutant(
         "raft.state",
@@ -237,7 +237,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.elections",
         "or not self.log.holds(commit, commit_term) or",
         "or commit > self.log.last or",
-        "seed 1",
+        "seed 4",
     ),
     "the longer log wins, whatever its term": SourceMutant(
         "raft.elections",
@@ -338,9 +338,9 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         (
             "        if self.transfer_target is not None:\n"
             "            return Refusal.TRANSFERRING\n"
-            "        if self.uncommitted"
+            "        after"
         ),
-        "        if self.uncommitted",
+        "        after",
         "scenario transfer",
     ),
     "a confirmation of a round to come counts": SourceMutant(
@@ -530,7 +530,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.core",
         "                self._handed_configurations.append(entry.index)\n",
         "                pass\n",
-        "seed 1",
+        "seed 3",
     ),
     "a leader does not count what it has saved": SourceMutant(
         "raft.core",

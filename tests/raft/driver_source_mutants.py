@@ -21,7 +21,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         ("        self._unsaved_hard = None\n        if hard is not None:\n            self._saved_hard = hard\n"),
         ("        if hard is not None:\n            self._saved_hard = hard\n"),
-        "node seed 1",
+        "node seed 5",
     ),
     "what is saved is not remembered": SourceMutant(
         "raft.driver",
@@ -55,8 +55,8 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "what was forwarded is not offered again": SourceMutant(
         "raft.driver",
-        "            proposal.resend_at = self._now() + self.settings.retry_ticks\n",
-        "            proposal.resend_at = None\n",
+        "proposal.resend_at = None if isinstance(answered, Accepted) else self._now() + self.settings.retry_ticks",
+        "proposal.resend_at = None",
         "check a_command_is_offered_in_one_envelope",
     ),
     "what a leader has not taken waits as if it were lost": SourceMutant(
@@ -105,7 +105,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         ("            self._asked[self._context] = self._asking\n            self._asking = []\n"),
         ("            self._asked[self._context] = self._asking\n        self._asking = []\n"),
-        "node seed 3 tearing",
+        "node seed 2 tearing",
     ),
     "acknowledges before the save": SourceMutant(
         "raft.driver",
@@ -207,7 +207,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.applier",
         '        self._post(("applied", through))',
         "        pass",
-        "node seed 1",
+        "node seed 5",
     ),
     "entries that nobody checked the order of": SourceMutant(
         "raft.applier",
