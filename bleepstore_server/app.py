@@ -10,28 +10,29 @@ from typing import TYPE_CHECKING
 
 from bleepstore.access import ANONYMOUS
 from bleepstore.committer import DirectCommitter
-from bleepstore.errors import BleepStoreError
+from bleepstore.errors import AccessDenied, BleepStoreError, NoSuchBucket, NoSuchKey, S3Error
 from bleepstore.model import Credential
 from bleepstore.posix import run_in_forks
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
-from bleepstore_server.exchange import Exchange
+from bleepstore_server.exchange import PAYER, REQUESTER, UNPARSED, Exchange, Request, parse_request
 from bleepstore_server.layers.authenticate import Authenticator
-from bleepstore_server.layers.authorize import operate
 from bleepstore_server.layers.browsers import send_to_console
 from bleepstore_server.layers.cors import CrossOriginAnswers
 from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.layers.record import Recorder, counted, recorded
-from bleepstore_server.layers.render import refuse, send
+from bleepstore_server.layers.render import refuse
 from bleepstore_server.monitoring import UNWATCHED, Monitoring
 from bleepstore_server.rates import RateMeter
-from bleepstore_server.request import UNPARSED, Request, parse_request
-from bleepstore_server.response import Response, text
-from bleepstore_server.router import find_route
+from bleepstore_server.response import REASONS, ObjectBody, Response, text
+from bleepstore_server.router import Route, find_route
 from bleepstore_server.sts import SessionService, is_for_sts
 from bleepstore_server.website import Websites
 from bleepstore_server.wire.encryption import ENCRYPTION, STORE_METHOD
+from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.headers import refuse_conditions
+from bleepstore_server.wire.refusals import READ_ONLY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -45,6 +46,10 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: in compose files, and asked for by its own client (`mc ready`).
 _ALIVE = ("/healthz", "/minio/health/live")
 _READY = ("/readyz", "/minio/health/ready", "/minio/health/cluster", "/minio/health/cluster/read")
+
+_EXPECTED_OWNER = "x-amz-expected-bucket-owner"
+#: S3 has no x-amz-expected-bucket-owner there: all may ask, and whose a bucket is would be told to all who guess.
+_WITHOUT_EXPECTED_OWNER = frozenset({"CreateBucket", "PostObject"})
 
 #: Request ids are no secret, so they need no call to the system. A fork must not repeat its parent's.
 _request_ids = random.Random()
@@ -161,7 +166,7 @@ class _App:
             self._cross_origin.add_headers(exchange.request, response)
         if exchange.rate_limits:
             self._meter.charge(exchange.rate_limits, exchange.request.bytes_in + response.body_length)
-        body = send(exchange, response, start_response)
+        body = _begin_answer(exchange, response, start_response)
         recorders, audit = self._recorders, self._audit
         if audit is not None and (environ["REQUEST_METHOD"] not in _READS or audit.reads or exchange.status == 403):
             recorders = (*recorders, audit.write)
@@ -190,7 +195,7 @@ class _App:
             if request.identity is not None and "x-amz-copy-source" in request.identity.from_query:
                 route = find_route(request)
                 exchange.operation, exchange.action = route.operation, route.action
-        return operate(exchange, route)
+        return _carry_out(exchange, route)
 
     def _page(self, exchange: Exchange) -> Response:
         exchange.operation = "HealthCheck"
@@ -217,3 +222,51 @@ def _asks_for_page(request: Request) -> bool:
     if request.method not in ("GET", "HEAD"):
         return False
     return not request.raw_query and not request.virtual_host and "authorization" not in request.headers
+
+
+def _carry_out(exchange: Exchange, route: Route) -> Response:
+    """The answer of an operation. Who may not do it is told that, and nothing else that is wrong.
+
+    The store decides that once, within the operation and before anything else of it (`bleepstore.access`). It is asked
+    here only before a document is read, and when something else was wrong.
+    """
+    function, request = route.function, exchange.request
+    if function is None:
+        raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
+    if not route.reads and exchange.store.read_only:
+        raise RequestError("AccessDenied", READ_ONLY)
+    if _EXPECTED_OWNER in request.headers and request.bucket and route.operation not in _WITHOUT_EXPECTED_OWNER:
+        exchange.check_bucket_owner(request.bucket, _EXPECTED_OWNER)
+    if not route.anonymous and exchange.caller.is_anonymous:
+        raise RequestError("AccessDenied")
+    if route.document:
+        exchange.check_access(is_preliminary=True)
+    try:
+        if not route.reads and not route.conditional:
+            refuse_conditions(request.headers)
+        response = function(exchange)
+    except (AccessDenied, NoSuchBucket):
+        raise  # decided; and a bucket that was made again since is another
+    except (RequestError, S3Error) as error:
+        # That the object of a read is not there is found out, or told, to those alone who may know.
+        if not (route.own_answer or (route.reads and isinstance(error, NoSuchKey))):
+            exchange.check_access(is_preliminary=True)
+        raise
+    if PAYER in request.headers and exchange.is_charged():
+        response.headers.append(("x-amz-request-charged", REQUESTER))
+    return response
+
+
+def _begin_answer(exchange: Exchange, response: Response, start_response: StartResponse) -> Iterable[bytes]:
+    """Begin the answer; what is returned is its body."""
+    environ, request_id, body = exchange.environ, exchange.request_id, response.body
+    headers = response.headers
+    headers += (("x-amz-request-id", request_id), ("x-amz-id-2", request_id))
+    exchange.status = response.status
+    length = len(body) if isinstance(body, bytes) else body.length
+    if response.status not in (204, 304):
+        headers.append(("Content-Length", str(length if response.length is None else response.length)))
+    start_response(f"{response.status} {REASONS.get(response.status, 'Unknown')}", headers)
+    if isinstance(body, bytes):
+        return [body] if body and environ["REQUEST_METHOD"] != "HEAD" else []
+    return ObjectBody(body, length, environ.get("bleepstore.abort"))

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
-from bleepstore_server.request import Request
+from bleepstore_server.exchange import Request
 from bleepstore_server.wire.sigv4 import ALGORITHM, parse_date
 
 _OF_QUERY = frozenset({"prefix", "delimiter", "max-keys"})

@@ -1,10 +1,13 @@
-"""One request and its answer, from the first byte to the last."""
+"""One request and its answer, from the first byte to the last: its head, parsed once at the edge, and what each layer
+finds out."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import quote, unquote, unquote_plus
 
 import attrs
 
@@ -18,9 +21,10 @@ from bleepstore.store import DeleteFailure, Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.rates import RateMeter
-from bleepstore_server.request import UNPARSED, Request
-from bleepstore_server.wire import checksums, encryption, headers
+from bleepstore_server.wire import bodies, encryption, headers
+from bleepstore_server.wire.bodies import SentBody
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.sigv4 import SignedRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -29,6 +33,71 @@ if TYPE_CHECKING:
 #: Who asks says by this header that it pays, where the bucket asks for that.
 PAYER, REQUESTER = "x-amz-request-payer", "requester"
 _MAX_OWNER_ID = 128
+#: Fields that say of the body what nobody knew when a URL was signed.
+_OF_THE_BODY = frozenset({"x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm",
+                          "x-amz-trailer"})  # fmt: skip
+
+
+@attrs.define(slots=False, kw_only=True)  # cached_property
+class Request(SentBody):
+    """What the operations ask of a request. Header names are in lower case; `query` has decoded values ("" if none).
+
+    `headers` are those that were sent, and once the signature of a URL is verified also those that it covers.
+    """
+
+    method: str
+    raw_path: str
+    raw_query: Sequence[tuple[str, str | None]]
+    query: dict[str, str]
+    signed: SignedRequest = attrs.field(repr=False)
+    bucket: str | None
+    key: str | None
+    virtual_host: bool
+    scheme: str
+    host: str
+
+    def header(self, name: str) -> str | None:
+        """The value of a header as text: UTF-8 where it is, else Latin-1."""
+        value = self.headers.get(name)
+        return value if value is None or value.isascii() else headers.decode_header(value)
+
+    def add_fields(self, from_query: Mapping[str, str]) -> None:
+        """Take note of the header fields that the signature of a URL covers in its query.
+
+        Not so the checksums, the names of trailers and the algorithm of the SDK there: SDKs put the CRC32 of an empty
+        body into a URL, for they do not know the body when they sign. A field that is sent as a header counts as sent.
+        """
+        self.headers = dict(self.headers)
+        for name, value in from_query.items():
+            if name not in _OF_THE_BODY and name not in bodies.FIELDS:
+                self.headers.setdefault(name, value.encode("utf-8", "surrogateescape").decode("latin-1"))
+
+    def refuse_repeated_parameters(self) -> None:
+        """In a signed URL each parameter is there once, however it is written: one that is checked is the one used."""
+        if len({*map(str.lower, self.query)}) == len(self.raw_query):
+            return
+        seen = set()
+        for raw, _value in self.raw_query:
+            name = _decode(raw, unquote_plus).lower()
+            if name in seen:
+                raise RequestError(
+                    "InvalidArgument",
+                    f"The query parameter {name} is given more than once.",
+                    fields={"ArgumentName": name},
+                )
+            seen.add(name)
+
+    @property
+    def resource(self) -> str:
+        """What error documents call the resource."""
+        return unquote(self.raw_path)
+
+
+#: Stands for a request that could not be read.
+UNPARSED = Request(
+    method="", raw_path="", raw_query=(), query={}, signed=SignedRequest("", "", (), ()), headers={}, bucket=None,
+    key=None, virtual_host=False, scheme="", host="", environ={},
+)  # fmt: skip
 
 
 @attrs.define(eq=False)
@@ -80,15 +149,15 @@ class Exchange:
         CompleteMultipartUpload is not of its body. One that `needs_digest` is refused without any."""
         request = self.request
         if needs_digest and not (
-            "content-md5" in request.headers or checksums.sent_checksum(request.headers) or request.trailer_names
+            "content-md5" in request.headers or bodies.sent_checksum(request.headers) or request.trailer_names
         ):
             raise RequestError("InvalidRequest", "Missing required header for this request: Content-MD5")
         body = request.document()
         checksum = None
         if checksum_is_its_own:
-            checksum = checksums.sent_checksum(request.headers)
+            checksum = bodies.sent_checksum(request.headers)
             # One that contradicts is refused, as for an object.
-            checksums.announced_algorithm(request.headers, request.trailer_names, checksum)
+            bodies.announced_algorithm(request.headers, request.trailer_names, checksum)
             checksum = checksum or request.late_checksum()
         content_md5 = request.headers.get("content-md5")
         if content_md5 is None and checksum is None:
@@ -206,3 +275,118 @@ class Exchange:
 
 def _never(*_: object) -> NoReturn:
     raise AssertionError("a document is held in memory")
+
+
+# -- the head of a request
+
+
+def _rebuilt_target(environ: WSGIEnvironment, target: str | None) -> str:
+    """The target in origin form: path and query. Servers that do not keep it give the decoded path, which is encoded
+    again."""
+    if not target:
+        path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"), safe="/-_.~")
+        return f"{path}?{environ.get('QUERY_STRING', '')}"
+    _scheme, separator, rest = target.partition("://")
+    return "/" + rest.partition("/")[2] if separator else "/" + target
+
+
+def _blurred_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
+    """The header fields of a server that does not keep them as they were sent: WSGI blurs "_" and "-"."""
+    for name, value in environ.items():
+        if name.startswith("HTTP_"):
+            yield name[5:].replace("_", "-"), value
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            yield name.replace("_", "-"), environ[name]
+
+
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def _decode(text: str, decode: Callable[..., str]) -> str:
+    if _BAD_ESCAPE.search(text):
+        raise RequestError("InvalidURI", "The request target has a % that two hexadecimal digits do not follow.")
+    try:
+        return decode(text, errors="strict")
+    except UnicodeError:
+        raise RequestError("InvalidURI", "The request target is not percent-encoded UTF-8.") from None
+
+
+def _locate(path: str, host: str, domains: Sequence[str]) -> tuple[str | None, str | None, bool]:
+    """(bucket, key, whether the host names the bucket)."""
+    name = host.rsplit(":", 1)[0].lower() if domains else ""
+    for domain in domains:
+        if name.endswith("." + domain):
+            key = path[1:]
+            return name[: -len(domain) - 1], (_decode(key, unquote) if "%" in key else key) or None, True
+    bucket, _, key = path[1:].partition("/")
+    if "%" in path:
+        bucket, key = _decode(bucket, unquote), _decode(key, unquote)
+    return bucket or None, key or None, False
+
+
+#: RFC 9112 section 3.2 and RFC 3986 section 3.2: a name, an IPv4 address or a bracketed IPv6 one, and perhaps a port.
+_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9\-._~]+)?\])(?::[0-9]*)?")
+
+
+def _check_framing(environ: WSGIEnvironment, headers: Mapping[str, str], host: str) -> None:
+    """Refuse what RFC 9112 has every server refuse, also where the server in front of the app does not."""
+    # "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host
+    # header field and to any request message that contains more than one Host header field line or a Host header field
+    # with an invalid field value." Two lines are joined by a comma, which no host has.
+    if not _HOST.fullmatch(host) and (host or environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+        raise RequestError("BadRequest", "The request needs one Host header with the name of this server.")
+    coding = headers.get("transfer-encoding")
+    if coding is None:
+        return
+    if coding.strip().lower() != "chunked":
+        raise RequestError("NotImplemented", f"Of transfer codings, chunked is known, and not {coding!r}.")
+    if not environ.get("wsgi.input_terminated"):
+        # What such a server gives for a body without a length is no body (PEP 3333).
+        raise RequestError("MissingContentLength", "This server takes no chunked transfer: send a Content-Length.")
+    if "content-length" in headers:
+        raise RequestError("BadRequest", "A request has a Transfer-Encoding or a Content-Length, not both.")
+
+
+def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Request:
+    """The request in `environ`. Raises RequestError."""
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if not target or target[0] != "/":
+        target = _rebuilt_target(environ, target)
+    raw_path, _, query_text = target.partition("?")
+    if not (raw_path.isascii() and query_text.isascii()):
+        # A URI has no other characters (RFC 3986 section 2), and servers show such bytes in one way or another: what is
+        # signed would not be what is read.
+        raise RequestError("InvalidURI", "The request target has bytes that must be percent-encoded.")
+    raw_query: list[tuple[str, str | None]] = []
+    query: dict[str, str] = {}
+    if query_text:
+        for item in query_text.split("&"):
+            if not item:
+                continue
+            name, equals, value = item.partition("=")
+            raw_query.append((name, value if equals else None))
+            if "%" in item or "+" in item:
+                name, value = _decode(name, unquote_plus), _decode(value, unquote_plus)
+            query.setdefault(name, value)
+    sent = environ.get("bleepstore.headers")
+    header_list = [(name.lower(), value) for name, value in (_blurred_headers(environ) if sent is None else sent)]
+    signed = SignedRequest(environ["REQUEST_METHOD"], raw_path, raw_query, header_list)
+    headers = signed.fields
+    host = headers.get("host", "")
+    _check_framing(environ, headers, host)
+    bucket, key, virtual_host = _locate(raw_path, host, domains)
+    return Request(
+        method=signed.method,
+        raw_path=raw_path,
+        raw_query=raw_query,
+        query=query,
+        signed=signed,
+        headers=headers,
+        bucket=bucket,
+        key=key,
+        virtual_host=virtual_host,
+        scheme=environ.get("wsgi.url_scheme", "http"),
+        host=host,
+        environ=environ,
+    )

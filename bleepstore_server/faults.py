@@ -38,7 +38,7 @@ from bleepstore.errors import BleepStoreError
 from bleepstore_server.extras import needing
 
 with needing("server"):
-    from bleepstore_server.request import parse_request
+    from bleepstore_server.exchange import parse_request
     from bleepstore_server.router import ROUTES, find_route
     from bleepstore_server.wire.documents.errors import error_document
     from bleepstore_server.wire.errors import RequestError

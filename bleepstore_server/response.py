@@ -16,6 +16,14 @@ Headers = list[tuple[str, str]]
 #: off. Larger ones are streamed.
 WHOLE_SIZE = 128 * 1024
 
+REASONS = {
+    200: "OK", 204: "No Content", 206: "Partial Content", 201: "Created", 301: "Moved Permanently", 302: "Found",
+    303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect",
+    400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict",
+    411: "Length Required", 412: "Precondition Failed", 416: "Range Not Satisfiable", 500: "Internal Server Error",
+    501: "Not Implemented", 503: "Service Unavailable", 507: "Insufficient Storage",
+}  # fmt: skip
+
 
 @attrs.define
 class Response:

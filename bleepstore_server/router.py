@@ -15,7 +15,7 @@ import attrs
 from bleepstore.access import Action as A
 from bleepstore.configurations import KINDS_WITH_IDS, ConfigurationKind
 from bleepstore.store.configurations import ACTIONS
-from bleepstore_server.exchange import Exchange
+from bleepstore_server.exchange import Exchange, Request
 from bleepstore_server.operations import (
     archived,
     buckets,
@@ -33,7 +33,6 @@ from bleepstore_server.operations import (
     versions,
 )
 from bleepstore_server.operations import object_lock as locks
-from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.wire.encryption import ENCRYPTION
 from bleepstore_server.wire.errors import RequestError

@@ -15,12 +15,11 @@ from bleepstore.access import Action
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.errors import NoSuchWebsite, S3Error
 from bleepstore.website import Website, encode_key, encode_reference, parse_website
-from bleepstore_server.exchange import Exchange
+from bleepstore_server.exchange import Exchange, Request, parse_request
 from bleepstore_server.layers.authenticate import identify
-from bleepstore_server.layers.render import REASONS, note_refusal, refusal_headers
+from bleepstore_server.layers.render import note_refusal, refusal_headers
 from bleepstore_server.operations import objects
-from bleepstore_server.request import Request, parse_request
-from bleepstore_server.response import Headers, Response
+from bleepstore_server.response import REASONS, Headers, Response
 from bleepstore_server.wire.documents.text import encode_url
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import is_field_value

@@ -13,18 +13,17 @@ from bleepstore.access.callers import ANONYMOUS, INVENTORY_SERVICE, LOGGING_SERV
 from bleepstore.access.canned import CannedPolicy
 from bleepstore.access.decisions import (
     Decision,
-    Explanation,
     Ground,
     authorize,
     authorize_absent,
     authorize_new_acl,
     authorize_new_bucket,
     decide,
-    explain,
     is_allowed,
     is_of_object,
     of_version,
 )
+from bleepstore.access.explanations import Explanation, explain
 from bleepstore.access.policies import (
     Assumption,
     Facts,

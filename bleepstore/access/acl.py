@@ -1,15 +1,11 @@
-"""Access control lists: the canned ones, and the one question asked of every list ("ACL overview" in the S3 guide)."""
+"""Access control lists: the canned ones, and what a request for a list means ("ACL overview" in the S3 guide)."""
 
 from __future__ import annotations
 
 import enum
 
-from bleepstore.access.callers import LOGGING_SERVICE, Caller
 from bleepstore.errors import AccessDenied
 from bleepstore.model import Acl, Grant, Group, Permission
-from bleepstore.ownership import PublicAccessBlock
-
-_OF_THE_LIST = (Permission.READ_ACP, Permission.WRITE_ACP)
 
 
 class CannedAcl(enum.StrEnum):
@@ -75,25 +71,3 @@ def is_full_control(request: AclRequest | Acl, owner_id: str) -> bool:
         return request is CannedAcl.BUCKET_OWNER_FULL_CONTROL
     grants = request.grants if isinstance(request, Acl) else request
     return grants == (Grant(owner_id, Permission.FULL_CONTROL),)
-
-
-def allows(acl: Acl, caller: Caller, permission: Permission, block: PublicAccessBlock | None = None) -> bool:
-    """Whether `caller` has `permission`. An owner can always read and write the list itself, whatever it says. `block`
-    may have it that nothing is granted to everybody."""
-    account_id = caller.account.id
-    if account_id == acl.owner_id and permission in _OF_THE_LIST:
-        return True
-    for grant in acl.grants:
-        if grant.permission is permission or grant.permission is Permission.FULL_CONTROL:
-            grantee = grant.grantee
-            if not isinstance(grantee, Group):  # asked first: a Group is a str, and an owner id may read like one
-                if grantee == account_id:
-                    return True
-            elif grantee is Group.LOG_DELIVERY:
-                if caller.service is not None and caller.service.name == LOGGING_SERVICE:
-                    return True
-            elif block is not None and block.ignore_public_acls:
-                continue
-            elif grantee is Group.ALL_USERS or (grantee is Group.AUTHENTICATED_USERS and not caller.is_anonymous):
-                return True
-    return False

@@ -13,10 +13,9 @@ from typing import Unpack
 
 import attrs
 
-from bleepstore.access.acl import allows
 from bleepstore.access.actions import Action
-from bleepstore.access.callers import ANONYMOUS, Caller
-from bleepstore.access.identities import deciding_policy, notes_on_policies, some_policy_allows
+from bleepstore.access.callers import LOGGING_SERVICE, Caller
+from bleepstore.access.identities import deciding_policy, some_policy_allows
 from bleepstore.access.policies import (
     Asked,
     Effect,
@@ -26,16 +25,15 @@ from bleepstore.access.policies import (
     compile_policy,
     deciding_statement,
     is_public,
-    notes_on,
     undecided_in,
 )
 from bleepstore.access.sessions import RoleSession
 from bleepstore.errors import AccessDenied, MalformedPolicy
-from bleepstore.model import Bucket, ObjectVersion, Permission, Upload, User
-from bleepstore.ownership import Payer
+from bleepstore.model import Acl, Bucket, Group, ObjectVersion, Permission, Upload
+from bleepstore.ownership import Payer, PublicAccessBlock
 
 _READ, _WRITE = Permission.READ, Permission.WRITE
-_READ_ACP, _WRITE_ACP = Permission.READ_ACP, Permission.WRITE_ACP
+_READ_ACP, _WRITE_ACP = _OF_THE_LIST = Permission.READ_ACP, Permission.WRITE_ACP
 
 #: By the ACL of the bucket: the permission ("Mapping of ACL permissions and access policy permissions").
 _BY_BUCKET: Mapping[Action, Permission] = {
@@ -293,7 +291,7 @@ def authorize_new_bucket(
     authorize(Action.CREATE_BUCKET, caller, None, **facts)
     if caller.user is not None:
         for action in further:
-            if not _narrowed(_asked(action, caller, None, None, None, facts), _BY_RIGHTS).allowed:
+            if not _narrowed(question_of(action, caller, None, None, None, facts), _BY_RIGHTS).allowed:
                 raise AccessDenied
 
 
@@ -306,7 +304,7 @@ def authorize_new_acl(caller: Caller | None, bucket: Bucket, key: str, **facts: 
     if decision.statement is None:
         decision = _BY_RIGHTS if _by_rights(Action.PUT_OBJECT, caller, bucket, None) else _BY_NOTHING
     if caller.user is not None:
-        decision = _narrowed(_asked(Action.PUT_OBJECT_ACL, caller, bucket, None, key, facts), decision)
+        decision = _narrowed(question_of(Action.PUT_OBJECT_ACL, caller, bucket, None, key, facts), decision)
     if not decision.allowed:
         raise AccessDenied
 
@@ -319,12 +317,12 @@ def authorize_absent(action: Action, caller: Caller | None, bucket: Bucket, key:
     if not decision.allowed and decision.ground in _DENIED_BY_NONE:
         decision = _BY_RIGHTS
     if caller.user is not None:
-        decision = _narrowed(_asked(action, caller, bucket, None, key, facts), decision)
+        decision = _narrowed(question_of(action, caller, bucket, None, key, facts), decision)
     if not decision.allowed:
         raise AccessDenied
 
 
-def _asked(
+def question_of(
     action: Action,
     caller: Caller,
     bucket: Bucket | None,
@@ -347,7 +345,7 @@ def _of_user(
 ) -> Decision:
     """The decision about a user."""
     decision = _narrowed(
-        _asked(action, caller, bucket, subject, key, facts),
+        question_of(action, caller, bucket, subject, key, facts),
         _of_account(action, caller, bucket, subject, key, facts),
     )
     also = _ALSO.get(action) if decision.allowed else None
@@ -449,7 +447,7 @@ def _of_account(
     except MalformedPolicy:
         return Decision(is_own, Ground.POLICY_UNREADABLE)
     block = bucket.settings.public_access_block
-    counts = block is None or not block.restrict_public_buckets or not _is_restricted(caller, bucket)
+    counts = block is None or not block.restrict_public_buckets or not is_restricted(caller, bucket)
     if (
         counts
         and not is_usual
@@ -470,7 +468,7 @@ def _of_account(
     return decision if also is None else _of_account(also, caller, bucket, subject, key, facts)
 
 
-def _is_restricted(caller: Caller, bucket: Bucket) -> bool:
+def is_restricted(caller: Caller, bucket: Bucket) -> bool:
     """Whether nothing that the bucket's policy allows this caller counts. RestrictPublicBuckets "restricts access to a
     bucket with a public policy to only AWS service principals and authorized users within the bucket owner's account".
     """
@@ -526,74 +524,30 @@ def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: O
     )
 
 
+def allows(acl: Acl, caller: Caller, permission: Permission, block: PublicAccessBlock | None = None) -> bool:
+    """Whether `caller` has `permission`. An owner can always read and write the list itself, whatever it says. `block`
+    may have it that nothing is granted to everybody."""
+    account_id = caller.account.id
+    if account_id == acl.owner_id and permission in _OF_THE_LIST:
+        return True
+    for grant in acl.grants:
+        if grant.permission is permission or grant.permission is Permission.FULL_CONTROL:
+            grantee = grant.grantee
+            if not isinstance(grantee, Group):  # asked first: a Group is a str, and an owner id may read like one
+                if grantee == account_id:
+                    return True
+            elif grantee is Group.LOG_DELIVERY:
+                if caller.service is not None and caller.service.name == LOGGING_SERVICE:
+                    return True
+            elif block is not None and block.ignore_public_acls:
+                continue
+            elif grantee is Group.ALL_USERS or (grantee is Group.AUTHENTICATED_USERS and not caller.is_anonymous):
+                return True
+    return False
+
+
 def _is_of_initiator(caller: Caller, upload: Upload) -> bool:
     """Nobody but who initiated an upload puts parts into what becomes the initiator's object; nor, if that was a user,
     anybody but its account ("If the initiator is an IAM user, that user's AWS account is also allowed")."""
     account_id, initiator_id = caller.account.id, upload.initiator.id
     return account_id == initiator_id or initiator_id.startswith(f"arn:aws:iam::{account_id}:")
-
-
-@attrs.frozen(kw_only=True)
-class Explanation:
-    """A decision, and what led to it. As a text it is for people; `notes` has a line for each statement of the
-    policy."""
-
-    action: Action
-    #: Of the bucket, or of the object.
-    arn: str
-    #: The id of the account that asks, or the ARN of the user; None: the program itself.
-    principal_id: str | None
-    decision: Decision
-    notes: tuple[str, ...] = ()
-
-    @property
-    def allowed(self) -> bool:
-        return self.decision.allowed
-
-    def __str__(self) -> str:
-        answer = "allowed" if self.allowed else "denied"
-        by, policy = self.decision.statement, self.decision.policy
-        of = "" if policy is None else f" of {policy}"
-        ground = self.decision.ground.value + (f" It is {by.name}{of} that decides." if by is not None else "")
-        lines = [f"{self.action} on {self.arn} is {answer} to {self.principal_id or 'the program itself'}.", ground]
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
-
-
-def explain(
-    action: Action,
-    caller: Caller | None,
-    bucket: Bucket,
-    subject: ObjectVersion | Upload | None = None,
-    key: str | None = None,
-    **facts: Unpack[Facts],
-) -> Explanation:
-    """What `authorize` would do, and what of the bucket's policy leads to that."""
-    decision = decide(action, caller, bucket, subject, key, **facts)
-    asked = _asked(action, caller or ANONYMOUS, bucket, subject, key, facts)
-    notes: tuple[str, ...] = ()
-    if caller is not None:
-        notes = (f"The bucket belongs to {bucket.owner.id}.",)
-        if isinstance(subject, ObjectVersion):
-            notes += (f"The object belongs to {subject.owner.id}.",)
-        if bucket.settings.policy is None:
-            notes += ("The bucket has no policy.",)
-        elif decision.ground is not Ground.POLICY_UNREADABLE:
-            if _is_restricted(caller, bucket):
-                notes += ("The policy is public, and RestrictPublicBuckets lets it allow nothing to other accounts.",)
-            notes += notes_on(compile_policy(bucket.settings.policy, bucket.name), asked)
-        if caller.user is not None:
-            notes += _notes_on_user(caller.user, asked)
-    principal_id = None if caller is None else caller.principal.id
-    return Explanation(action=action, arn=asked.arn, principal_id=principal_id, decision=decision, notes=notes)
-
-
-def _notes_on_user(user: User | RoleSession, asked: Asked) -> tuple[str, ...]:
-    policies = dict(user.policies)
-    if isinstance(user, RoleSession) and user.policy is not None:
-        policies["session"] = user.policy
-    try:
-        notes = notes_on_policies(policies, asked)
-    except MalformedPolicy as error:
-        notes = (f"A policy cannot be read: {error}",)
-    account = f"The user belongs to {user.account.id}."
-    return (account, *(notes or ("The user has no policy.",)))

@@ -8,10 +8,10 @@ import attrs
 
 from bleepstore.acl_rules import check_acl, is_enforced
 from bleepstore.catalog.events import record_event
+from bleepstore.catalog.objects import absent_version
 from bleepstore.catalog.port import EventDetails, Tables
 from bleepstore.catalog.records import AwaitedRestoration, StoredBucket, StoredVersion
 from bleepstore.catalog.replication import queue_change
-from bleepstore.catalog.versions import absent_version
 from bleepstore.commands import (
     MAX_RESTORATIONS,
     Done,

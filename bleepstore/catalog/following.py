@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bleepstore.catalog.objects import record_removal, remove_version, write_version
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.uploads import end_upload
-from bleepstore.catalog.versions import record_removal, remove_version, write_version
 from bleepstore.commands import FollowProvider, Removed, Result, Written
 from bleepstore.errors import NoSuchBucket, OperationAborted
 from bleepstore.model import BlobRef

@@ -6,9 +6,9 @@ import attrs
 
 from bleepstore.bucket_settings import digest_of
 from bleepstore.catalog.events import record_event
+from bleepstore.catalog.objects import add_delete_marker, check_removable, record_removal, remove_version
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredBucket, StoredVersion
-from bleepstore.catalog.versions import add_delete_marker, check_removable, record_removal, remove_version
 from bleepstore.commands import ApplyLifecycle, DeleteEntry, LifecycleApplied, LifecycleEntry, Result
 from bleepstore.errors import NoSuchBucket, OperationAborted, S3Error
 from bleepstore.lifecycle_due import Act

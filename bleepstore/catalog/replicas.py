@@ -5,11 +5,11 @@ from __future__ import annotations
 import attrs
 
 from bleepstore.acl_rules import check_public, is_enforced
+from bleepstore.catalog.objects import add_older_replica, add_replica_marker, write_version
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.quotas import check_quota
 from bleepstore.catalog.records import StoredBucket
 from bleepstore.catalog.sweeps import check_fence
-from bleepstore.catalog.versions import add_older_replica, add_replica_marker, write_version
 from bleepstore.commands import Done, PutObject, PutReplica, PutReplicaAttributes, Result, Written
 from bleepstore.errors import InvalidRequest, NoSuchBucket, NoSuchVersion, S3Error
 from bleepstore.model import BlobRef, Versioning

@@ -6,11 +6,11 @@ import attrs
 
 from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current
+from bleepstore.catalog.objects import check_lockable, write_version
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.quotas import check_quota, more_by_write
 from bleepstore.catalog.records import CompletedUpload, StoredBucket, StoredVersion
 from bleepstore.catalog.sweeps import check_fence
-from bleepstore.catalog.versions import check_lockable, write_version
 from bleepstore.commands import (
     AbortUpload,
     CompleteUpload,

@@ -42,7 +42,7 @@ from bleepstore.model import (
 )
 from bleepstore.pages import ListedObject
 from bleepstore.store import DeleteFailure, Store
-from bleepstore.store.options import copied_attributes
+from bleepstore.store.new_objects import copied_attributes
 
 _CHUNK = 1024 * 1024
 _PRESENT = WriteCondition(if_match="*")

@@ -21,7 +21,7 @@ from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, OperationAborted, S3Error
 from bleepstore.model import UNCONDITIONAL, Acl, Bucket, ObjectVersion
 from bleepstore.store.engine import Engine
-from bleepstore.store.owning import as_owned
+from bleepstore.store.new_objects import as_owned
 from bleepstore.store.stored_objects import StoredObjects
 from bleepstore.store.uploads import Uploads
 

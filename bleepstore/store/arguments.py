@@ -1,4 +1,5 @@
-"""What a caller may pass to the methods of a store, checked in one module before any of them runs.
+"""What a caller may pass to the methods of a store: options that are keywords, and the checks of all arguments, made
+here before a method runs.
 
 The annotations of the methods say what each option is. Only what was passed is looked at.
 """
@@ -10,16 +11,16 @@ import functools
 import inspect
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar
 
 import attrs
 
-from bleepstore.access import Action, Caller, CannedAcl, LiveSession, WebIdentity
+from bleepstore.access import AclRequest, Action, Caller, CannedAcl, LiveSession, WebIdentity
 from bleepstore.commands import DeleteEntry
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
-from bleepstore.encryption import BucketEncryption, CustomerKey, NamedKey, StoreKey
+from bleepstore.encryption import BucketEncryption, CustomerKey, EncryptionRequest, NamedKey, StoreKey
 from bleepstore.errors import InvalidArgument, InvalidBucketName, InvalidURI, S3Error
 from bleepstore.lifecycle import LifecycleRule, TransitionMinimum
 from bleepstore.model import (
@@ -41,6 +42,98 @@ from bleepstore.model import (
 from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 from bleepstore.store.snapshots import Snapshot
+
+
+class SystemHeaders(TypedDict, total=False):
+    """The fields of `SystemMetadata` as keywords: `put_object(..., content_type="text/plain")`."""
+
+    content_type: str | None
+    content_encoding: str | None
+    content_language: str | None
+    content_disposition: str | None
+    cache_control: str | None
+    expires: str | None
+    website_redirect_location: str | None
+
+
+class AttributeOptions(SystemHeaders, total=False):
+    """The fields of `ObjectAttributes` as keywords, which count more than `attributes`. `acl` says what the grants are
+    for the owner of the new object, `encryption` by whose key it is encrypted: without it, as its bucket's default
+    says."""
+
+    system: SystemMetadata
+    metadata: Mapping[str, str] | None
+    storage_class: str | None
+    tags: Mapping[str, str] | None
+    retention: Retention | None
+    legal_hold: bool | None
+    acl: AclRequest | None
+    encryption: EncryptionRequest | None
+
+
+class BodyOptions(TypedDict, total=False):
+    """What the caller knows of the bytes to come: `size` in bytes and the digests are compared with what came.
+
+    `content_md5` is base64. `checksum_algorithm` chooses what is computed and kept (CRC64NVME by default);
+    `late_checksum` is called once the body has ended, for a value that comes behind it.
+    """
+
+    size: int | None
+    content_md5: str | None
+    checksum: Checksum | None
+    checksum_algorithm: Algorithm | None
+    late_checksum: Callable[[], Checksum | None] | None
+
+
+class PutOptions(AttributeOptions, BodyOptions, total=False):
+    """The options of put_object."""
+
+
+class PartOptions(BodyOptions, total=False):
+    """The options of put_part. `customer_key` is the key that the upload was created with, if it is the caller's."""
+
+    customer_key: CustomerKey | None
+
+
+class UploadOptions(AttributeOptions, total=False):
+    """The options of create_upload: which checksum the object will have."""
+
+    checksum_algorithm: Algorithm | None
+    checksum_type: ChecksumType | None
+
+
+class CopyOptions(AttributeOptions, total=False):
+    """The options of copy_object. `checksum_algorithm` asks for another checksum than the source's;
+    `source_customer_key` is the key that the source is encrypted with, if it is the caller's."""
+
+    source_version_id: str | None
+    source_condition: ReadCondition | None
+    replace_metadata: bool
+    replace_tags: bool
+    checksum_algorithm: Algorithm | None
+    allow_unchanged: bool
+    source_customer_key: CustomerKey | None
+
+
+class CopyPartOptions(TypedDict, total=False):
+    """The options of copy_part: which version of the source, if it is as it should be, and which of its bytes. For
+    `customer_key` see put_part, for `source_customer_key` copy_object."""
+
+    source_version_id: str | None
+    source_condition: ReadCondition | None
+    source_range: ByteRange | None
+    customer_key: CustomerKey | None
+    source_customer_key: CustomerKey | None
+
+
+class CompletionOptions(TypedDict, total=False):
+    """The options of complete_upload: what the whole object should be."""
+
+    checksum: Checksum | None
+    checksum_type: ChecksumType | None
+    object_size: int | None
+    customer_key: CustomerKey | None
+
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

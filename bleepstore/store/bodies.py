@@ -15,7 +15,7 @@ from bleepstore.backends.base import CHUNK, StoredBlob
 from bleepstore.digests import Algorithm, Digester, decode_value, digests_of
 from bleepstore.errors import BadDigest, EntityTooLarge, IncompleteBody, InvalidDigest, InvalidRequest
 from bleepstore.model import BlobRef, Checksum, Data, Inline
-from bleepstore.store.options import BodyOptions
+from bleepstore.store.arguments import BodyOptions
 
 Body = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
 

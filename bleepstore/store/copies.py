@@ -51,18 +51,12 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.names import check_key
+from bleepstore.store.arguments import CopyOptions, CopyPartOptions
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM
 from bleepstore.store.engine import Engine
+from bleepstore.store.new_objects import check_copied_headers, copied_attributes, given_attributes, owned
 from bleepstore.store.objects import Objects
-from bleepstore.store.options import (
-    CopyOptions,
-    CopyPartOptions,
-    check_copied_headers,
-    copied_attributes,
-    given_attributes,
-)
-from bleepstore.store.owning import owned
 from bleepstore.store.reading import check_read, is_archived, resolve_range
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
 from bleepstore.store.stored_objects import StoredObjects

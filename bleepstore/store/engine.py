@@ -24,10 +24,11 @@ from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogReader
 from bleepstore.clock import TickingStamps
+from bleepstore.cluster_status import ClusterStatus
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
 from bleepstore.configurations import ConfigurationKind
-from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, QuotaExceeded
+from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, QuotaExceeded, ServiceUnavailable
 from bleepstore.events import Origin
 from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.deliveries import Deliveries
@@ -53,7 +54,7 @@ from bleepstore.quotas import CountedQuota, QuotaScope, Usage
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
-from bleepstore.store.owning import as_owned
+from bleepstore.store.new_objects import as_owned
 from bleepstore.store.settings import ACL_DEFAULTS, Settings
 from bleepstore.store.verifying import Verifier
 
@@ -336,11 +337,24 @@ class Engine:
     def ping(self) -> None:
         """Raise if the catalog cannot be read, or if nothing can be written though the store is not read-only: on a
         full disk, StorageFull; on one that is read-only or fails, StorageUnavailable; while another process keeps all
-        others from writing, SlowDown."""
+        others from writing, SlowDown; in a cluster without a leader, or at a node that has left it, ServiceUnavailable.
+        """
+        status = self.committer.cluster_status()
+        if status is not None and (status.trouble or status.leader is None):
+            raise ServiceUnavailable(status.trouble or "no leader of the cluster is known here")
+        self.check_catalog()
+
+    def check_catalog(self) -> None:
+        """The same of the catalog alone."""
         with self.catalog.read() as reader:
             reader.applied_index()
         if not self.read_only:
             self.catalog.check_disk(RESERVE)
+
+    def cluster_status(self) -> ClusterStatus | None:
+        """What the node of a cluster that the store is on is at, and what it knows of the others; None: the store is
+        on no cluster. Never waits."""
+        return self.committer.cluster_status()
 
     def close(self) -> None:
         """Stop the jobs and release files and connections. Closing twice is allowed."""

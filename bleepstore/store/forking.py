@@ -25,7 +25,7 @@ from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.copying import HeldCatalog, open_private
-from bleepstore.catalog.sqlite.mark import Mark, write_mark
+from bleepstore.catalog.sqlite.shared import Mark, write_mark
 from bleepstore.catalog.sqlite.snapshot import make_file_durable
 from bleepstore.clock import SteadyClock
 from bleepstore.committer import DirectCommitter

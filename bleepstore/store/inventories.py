@@ -31,8 +31,8 @@ from bleepstore.lifecycle_due import expiry_in
 from bleepstore.model import Bucket
 from bleepstore.store.engine import Engine
 from bleepstore.store.inventory_files import InventoryFile, new_file, schema_of
+from bleepstore.store.new_objects import as_owned
 from bleepstore.store.objects import Objects
-from bleepstore.store.owning import as_owned
 
 _log = logging.getLogger("bleepstore.inventory")
 

@@ -47,16 +47,11 @@ from bleepstore.model import (
 )
 from bleepstore.names import check_key, check_version_id
 from bleepstore.pages import ObjectPage
+from bleepstore.store.arguments import PutOptions
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine
-from bleepstore.store.options import (
-    PutOptions,
-    given_attributes,
-    with_default_lock,
-)
-from bleepstore.store.owning import owned, page_as_owned
-from bleepstore.store.replica_marks import as_replica
+from bleepstore.store.new_objects import as_replica, given_attributes, owned, page_as_owned, with_default_lock
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
 
 _BYPASS = Action.BYPASS_GOVERNANCE_RETENTION

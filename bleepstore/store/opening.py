@@ -14,7 +14,7 @@ from bleepstore.backends.base import StorageBackend
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.mark import MarkFile, read_mark
+from bleepstore.catalog.sqlite.shared import MarkFile, read_mark
 from bleepstore.clock import SeededBytes, Stamps, SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StorageFull, StoreError

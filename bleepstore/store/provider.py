@@ -14,7 +14,7 @@ from bleepstore.backends.base import Gateway
 from bleepstore.backends.gateway.retry import Outage, ProviderBusy, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.mark import read_mark
+from bleepstore.catalog.sqlite.shared import read_mark
 from bleepstore.clock import SteadyClock
 from bleepstore.errors import BucketAlreadyExists, S3Error, StoreError
 from bleepstore.store.adopting import TAKEN_OVER_FILE, Adoption, is_adopting

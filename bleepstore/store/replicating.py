@@ -10,8 +10,8 @@ import attrs
 
 from bleepstore.access import INVENTORY_SERVICE, Action, Caller, RoleSession, authorize, trusts_service
 from bleepstore.backends.base import CHUNK
+from bleepstore.catalog.objects import new_version_id
 from bleepstore.catalog.records import FoundObject
-from bleepstore.catalog.versions import new_version_id
 from bleepstore.commands import PutObject, PutReplica, PutReplicaAttributes, ReplicationOutcome
 from bleepstore.encryption import EncryptionKind, EncryptionRequest, NamedKey, StoreKey, sealed_size
 from bleepstore.errors import (
@@ -48,10 +48,10 @@ from bleepstore.replication import (
     rules_for,
 )
 from bleepstore.roles import parse_role_arn
+from bleepstore.store.arguments import AttributeOptions
 from bleepstore.store.blob_engine import BlobEngine
 from bleepstore.store.engine import Engine
-from bleepstore.store.options import AttributeOptions
-from bleepstore.store.owning import as_owned
+from bleepstore.store.new_objects import as_owned
 from bleepstore.store.sealed_writes import sealed_attributes, sealed_data
 from bleepstore.store.stored_objects import StoredObjects
 

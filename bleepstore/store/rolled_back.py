@@ -3,7 +3,7 @@
 The blob of an interrupted write is removed, for no command ever brought it in. That can be said only if the catalog is
 all that was ever committed here. So nothing unknown is removed, but moved to quarantine, when the folder is opened and
 
-- the mark beside the catalog (`bleepstore.catalog.sqlite.mark`) is of another catalog or ahead of this one, or is
+- the mark beside the catalog (`bleepstore.catalog.sqlite.shared`) is of another catalog or ahead of this one, or is
   missing, or
 - the blob is younger than the last commit by more than a write may take: an older copy of the folder, mark included,
   was copied onto a newer one.
@@ -15,7 +15,7 @@ import logging
 from pathlib import Path
 
 from bleepstore.backends.local import LocalBackend, has_blobs
-from bleepstore.catalog.sqlite.mark import Mark, read_mark
+from bleepstore.catalog.sqlite.shared import Mark, read_mark
 from bleepstore.errors import BlobNotFound, StoreError
 from bleepstore.jobs.orphans import GRACE_MS
 

@@ -9,8 +9,8 @@ import attrs
 
 from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.model import Bucket, Data, Inline, ObjectAttributes
+from bleepstore.store.arguments import AttributeOptions
 from bleepstore.store.engine import Engine
-from bleepstore.store.options import AttributeOptions
 
 if TYPE_CHECKING:
     from bleepstore.sealing.cipher import Seal

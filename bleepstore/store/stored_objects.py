@@ -45,7 +45,7 @@ from bleepstore.model import (
 )
 from bleepstore.names import check_key, check_version_id
 from bleepstore.store.engine import Engine, check_limit
-from bleepstore.store.owning import as_owned
+from bleepstore.store.new_objects import as_owned
 from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
 from bleepstore.store.verifying import Verifier
 

@@ -58,18 +58,11 @@ from bleepstore.model import (
 from bleepstore.names import check_key
 from bleepstore.pages import PartPage, UploadPage
 from bleepstore.quotas import Usage
+from bleepstore.store.arguments import CompletionOptions, PartOptions, UploadOptions
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine, check_limit, check_quotas
-from bleepstore.store.options import (
-    CompletionOptions,
-    PartOptions,
-    UploadOptions,
-    given_attributes,
-    with_default_lock,
-)
-from bleepstore.store.owning import owned
-from bleepstore.store.replica_marks import as_replica
+from bleepstore.store.new_objects import as_replica, given_attributes, owned, with_default_lock
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,

@@ -8,7 +8,7 @@ from bleepstore.model import MAX_PAGE, Versioning
 from bleepstore.names import check_version_id
 from bleepstore.pages import VersionPage
 from bleepstore.store.engine import Engine, check_keeps_versions
-from bleepstore.store.owning import page_as_owned
+from bleepstore.store.new_objects import page_as_owned
 
 
 class Versions:

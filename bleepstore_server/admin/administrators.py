@@ -19,8 +19,8 @@ from bleepstore.model import Credential, User
 from bleepstore.store import Store
 from bleepstore_server.admin.rows import AdminError
 from bleepstore_server.app_config import AppConfig
+from bleepstore_server.exchange import parse_request
 from bleepstore_server.layers.authenticate import Authenticator
-from bleepstore_server.request import parse_request
 from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:

@@ -30,12 +30,11 @@ from bleepstore_server.console.sessions import COOKIE, MAX_COOKIE, RENEW_MS, Con
 from bleepstore_server.console.shared import Shared
 from bleepstore_server.console.visit import MAX_FORM, ConsoleRequest, Visit, url_of
 from bleepstore_server.layers.authenticate import Authenticator
-from bleepstore_server.layers.authorize import READ_ONLY
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.metrics.exposition import Metrics
 from bleepstore_server.rates import RateMeter
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.refusals import translate
+from bleepstore_server.wire.refusals import READ_ONLY, translate
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -86,6 +86,6 @@ def run_job(visit: Visit) -> Response:
 
 
 def show_cluster(visit: Visit) -> Response:
-    """A store on one node says so; more is shown once stores on several can be opened."""
+    """What the node of this store is at, and what it knows of the others. A store on one node says so."""
     visit.check_administrator()
-    return visit.page("cluster.html", section="cluster")
+    return visit.page("cluster.html", status=visit.store.cluster_status(), section="cluster")

@@ -2,6 +2,6 @@
 
     record > limits > CORS > authenticate > authorize > operation > render
 
-Each layer is a function or a small class in a file of its own; `bleepstore_server.app` calls one after the other. They
-share one `Exchange`.
+`bleepstore_server.app` goes through them, and calls an operation once it is known who asks. The layers here are those
+that have more to say than a few lines. They share one `Exchange`.
 """

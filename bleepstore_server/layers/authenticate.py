@@ -11,8 +11,7 @@ from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.conditions import condition_value
-from bleepstore_server.exchange import PAYER, REQUESTER, Exchange
-from bleepstore_server.request import Request
+from bleepstore_server.exchange import PAYER, REQUESTER, Exchange, Request
 from bleepstore_server.wire import sigv2, sigv4
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import TOKEN, TOKEN_IN_QUERY, Identity

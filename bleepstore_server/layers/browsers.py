@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from bleepstore_server.exchange import Exchange
-from bleepstore_server.request import UNPARSED
+from bleepstore_server.exchange import UNPARSED, Exchange
 from bleepstore_server.response import Response
 
 

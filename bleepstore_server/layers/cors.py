@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from bleepstore.cors import METHODS, CorsRule, find_rule
 from bleepstore.errors import BleepStoreError, NoSuchBucket
 from bleepstore.store import Store
-from bleepstore_server.request import Request
+from bleepstore_server.exchange import Request
 from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import resource_of
 from bleepstore_server.wire.errors import RequestError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from werkzeug.wsgi import LimitedStream
 
 from bleepstore_server.exchange import Exchange
-from bleepstore_server.request import hurry
+from bleepstore_server.wire.bodies import hurry
 from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:

@@ -1,35 +1,20 @@
-"""Answers on their way out: every failure becomes an S3 error document."""
+"""Requests that fail: every failure becomes an S3 error document."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
-from bleepstore_server.exchange import Exchange
-from bleepstore_server.layers.authorize import READ_ONLY
+from bleepstore_server.exchange import UNPARSED, Exchange
 from bleepstore_server.layers.denied import explain_denied
 from bleepstore_server.layers.limits import drain
 from bleepstore_server.layers.proxies import Proxies
-from bleepstore_server.request import UNPARSED
-from bleepstore_server.response import Headers, ObjectBody, Response
+from bleepstore_server.response import Headers, Response
 from bleepstore_server.wire.documents.errors import error_document
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.refusals import translate
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse
+from bleepstore_server.wire.refusals import READ_ONLY, translate
 
 _log = logging.getLogger("bleepstore.server")
-
-REASONS = {
-    200: "OK", 204: "No Content", 206: "Partial Content", 201: "Created", 301: "Moved Permanently", 302: "Found",
-    303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect",
-    400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict",
-    411: "Length Required", 412: "Precondition Failed", 416: "Range Not Satisfiable", 500: "Internal Server Error",
-    501: "Not Implemented", 503: "Service Unavailable", 507: "Insufficient Storage",
-}  # fmt: skip
 
 
 def _of(exchange: Exchange) -> dict[str, str]:
@@ -91,18 +76,3 @@ def refuse(exchange: Exchange, error: Exception, proxies: Proxies) -> Response:
     resource = str(environ.get("PATH_INFO", "")) if request is UNPARSED else request.resource
     document = error_document(refused.code, refused.message, resource, exchange.request_id, fields)
     return Response(refused.status, headers, document)
-
-
-def send(exchange: Exchange, response: Response, start_response: StartResponse) -> Iterable[bytes]:
-    """Begin the answer; what is returned is its body."""
-    environ, request_id, body = exchange.environ, exchange.request_id, response.body
-    headers = response.headers
-    headers += (("x-amz-request-id", request_id), ("x-amz-id-2", request_id))
-    exchange.status = response.status
-    length = len(body) if isinstance(body, bytes) else body.length
-    if response.status not in (204, 304):
-        headers.append(("Content-Length", str(length if response.length is None else response.length)))
-    start_response(f"{response.status} {REASONS.get(response.status, 'Unknown')}", headers)
-    if isinstance(body, bytes):
-        return [body] if body and environ["REQUEST_METHOD"] != "HEAD" else []
-    return ObjectBody(body, length, environ.get("bleepstore.abort"))

@@ -11,7 +11,7 @@ from bleepstore_server.operations.listings import encoding_type, marker_of
 from bleepstore_server.operations.object_lock import check_digest
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire import checksums
+from bleepstore_server.wire import bodies
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.documents.common import account, checksum_element, checksum_type
 from bleepstore_server.wire.documents.declare import parse
@@ -157,7 +157,7 @@ def _object_size(text: str) -> int:
 
 def _total_checksum(exchange: Exchange) -> Checksum | None:
     """The checksum of the whole object; a composite one may come with its number of parts."""
-    found = checksums.sent_checksum(exchange.request.headers)
+    found = bodies.sent_checksum(exchange.request.headers)
     if found is None:
         return None
     return Checksum(found.algorithm, found.value.partition("-")[0], found.type)

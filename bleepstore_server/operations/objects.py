@@ -13,7 +13,7 @@ from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.object_lock import check_digest, lock_headers
 from bleepstore_server.operations.tagging import may_count_tags
 from bleepstore_server.response import WHOLE_SIZE, Headers, Response, xml
-from bleepstore_server.wire import checksums
+from bleepstore_server.wire import bodies
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.dates import http_date
 from bleepstore_server.wire.documents.common import checksum_element, checksum_type
@@ -49,7 +49,9 @@ _OVERRIDES = {
 def put_object(exchange: Exchange) -> Response:
     request = exchange.request
     h.refuse_unsupported(request.headers, h.NEW_OBJECT)
-    options, attributes = request.body_options(), h.object_attributes(request.headers)
+    attributes, condition = h.object_attributes(request.headers), h.write_condition(request.headers)
+    acl = h.acl_request(request.headers, exchange)
+    options = request.body_options()
     if options["content_md5"] is None and options["checksum"] is None and options["late_checksum"] is None:
         check_digest(exchange, "Put Object", attributes)
     version = exchange.store.put_object(
@@ -57,9 +59,9 @@ def put_object(exchange: Exchange) -> Response:
         exchange.key,
         **options,
         attributes=attributes,
-        acl=h.acl_request(request.headers, exchange),
+        acl=acl,
         encryption=exchange.asked_encryption(request.headers),
-        condition=h.write_condition(request.headers),
+        condition=condition,
         caller=exchange.caller,
     )
     exchange.object_size = version.size
@@ -231,7 +233,7 @@ def delete_object(exchange: Exchange) -> Response:
 def delete_objects(exchange: Exchange) -> Response:
     request = exchange.request
     has_md5 = "content-md5" in request.headers
-    if not (has_md5 or checksums.sent_checksum(request.headers) or request.trailer_names):
+    if not (has_md5 or bodies.sent_checksum(request.headers) or request.trailer_names):
         raise RequestError("InvalidRequest", "Missing required header for this request: Content-MD5")
     asked = parse(Delete, exchange.document())
     entries = [identifier.entry() for identifier in asked.objects]

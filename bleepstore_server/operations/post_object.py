@@ -14,10 +14,10 @@ from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import Signer, identify
 from bleepstore_server.operations.object_lock import check_digest
 from bleepstore_server.operations.objects import location_of
-from bleepstore_server.request import hurry
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire import checksums, encryption, object_lock, post_policy
+from bleepstore_server.wire import bodies, encryption, object_lock, post_policy
 from bleepstore_server.wire import headers as h
+from bleepstore_server.wire.bodies import hurry
 from bleepstore_server.wire.documents.objects import PostResponse
 from bleepstore_server.wire.documents.tagging import parse_tagging
 from bleepstore_server.wire.errors import RequestError
@@ -30,7 +30,7 @@ _APPLIED = frozenset(
     {
         "x-amz-acl", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-request-payer",
         "x-amz-sdk-checksum-algorithm", "x-amz-security-token", "x-amz-signature", "x-amz-storage-class",
-        "x-amz-website-redirect-location", *encryption.FIELDS, *checksums.FIELDS, *h.GRANT_HEADERS, *object_lock.FIELDS,
+        "x-amz-website-redirect-location", *encryption.FIELDS, *bodies.FIELDS, *h.GRANT_HEADERS, *object_lock.FIELDS,
     }
 )  # fmt: skip
 
@@ -59,7 +59,7 @@ def post_object(exchange: Exchange) -> Response:
     exchange.store.check_access(
         Action.PUT_OBJECT, exchange.bucket, fields["key"], is_preliminary=True, caller=exchange.caller
     )
-    checksum = checksums.sent_checksum(fields)  # an unknown algorithm is its own error, as in a header
+    checksum = bodies.sent_checksum(fields)  # an unknown algorithm is its own error, as in a header
     _refuse_unsupported(exchange, fields)
     attributes = _attributes(fields)
     if checksum is None and "content-md5" not in fields:
@@ -72,7 +72,7 @@ def post_object(exchange: Exchange) -> Response:
         acl=_acl(fields, exchange),
         content_md5=fields.get("content-md5"),
         checksum=checksum,
-        checksum_algorithm=checksums.sdk_algorithm(fields, checksum.algorithm if checksum else None),
+        checksum_algorithm=bodies.sdk_algorithm(fields, checksum.algorithm if checksum else None),
         encryption=exchange.asked_encryption(fields),
         condition=h.write_condition(fields),
         caller=exchange.caller,

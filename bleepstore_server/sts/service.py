@@ -11,9 +11,8 @@ from bleepstore.access import LiveSession, RoleSession, Session, SessionCredenti
 from bleepstore.access.sessions import DEFAULT_KEY_DURATION, DEFAULT_ROLE_DURATION, MAX_SESSION_POLICY
 from bleepstore.errors import S3Error, StoreReadOnly
 from bleepstore.store import Store
-from bleepstore_server.exchange import Exchange
+from bleepstore_server.exchange import Exchange, Request
 from bleepstore_server.layers.authenticate import Authenticator, Signer, identify
-from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.sts.documents import Elements, answer_document, error_document
 from bleepstore_server.sts.errors import ServiceError, of_signature, translate

@@ -18,7 +18,6 @@ import enum
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterator
 
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import EMPTY_SHA256, ChunkSigner
@@ -29,7 +28,6 @@ _MAX_TRAILERS = 16 * 1024
 _MAX_CHUNK = 5 * 1024**3
 _MIN_CHUNK = 8192  # but for the last
 _SIGNATURE = "x-amz-trailer-signature"
-READ_SIZE = 1024 * 1024
 
 
 def _incomplete(why: str) -> RequestError:
@@ -225,53 +223,3 @@ class ChunkedDecoder:
             raise _incomplete("The chunked body ended before the empty line behind its last chunk.")
         if self._decoded_length is not None and self._received != self._decoded_length:
             raise _incomplete("The body is shorter than x-amz-decoded-content-length.")
-
-
-Read = Callable[[int], bytes]
-
-
-def read_chunked(read: Read, decoder: ChunkedDecoder, verify: Callable[[], None] | None = None) -> Iterator[bytes]:
-    """The data of a body that `read(size)` gives, b"" at its end. `verify` is asked when all has been read."""
-    while data := read(READ_SIZE):
-        yield from decoder.feed(data)
-    decoder.finish()
-    if verify is not None:
-        verify()
-
-
-def hashing(read: Read, sha256: str) -> tuple[Read, Callable[[], None]]:
-    """`read`, and what raises RequestError unless all that was read has this SHA-256 (in hex)."""
-    digest = hashlib.sha256()
-
-    def hashed(size: int) -> bytes:
-        data = read(size)
-        digest.update(data)
-        return data
-
-    return hashed, lambda: _check_sha256(digest.hexdigest(), sha256)
-
-
-def _check_sha256(computed: str, declared: str) -> None:
-    if not hmac.compare_digest(computed, declared.lower()):
-        raise RequestError(
-            "XAmzContentSHA256Mismatch",
-            fields={"ClientComputedContentSHA256": declared, "S3ComputedContentSHA256": computed},
-        )
-
-
-def read_plain(read: Read, length: int | None, sha256: str | None) -> Iterator[bytes]:
-    """The data of a plain body of `length` bytes (None: until its end), verified against a SHA-256 in hex if given."""
-    digest = hashlib.sha256() if sha256 is not None else None
-    received = 0
-    while length is None or received < length:
-        data = read(READ_SIZE if length is None else min(READ_SIZE, length - received))
-        if not data:
-            break
-        received += len(data)
-        if digest is not None:
-            digest.update(data)
-        yield data
-    if length is not None and received < length:
-        raise RequestError("IncompleteBody", f"The body has {received} bytes, but Content-Length says {length}.")
-    if digest is not None and sha256 is not None:
-        _check_sha256(digest.hexdigest(), sha256)

@@ -31,9 +31,8 @@ from bleepstore.model import (
     SystemMetadata,
     WriteCondition,
 )
-from bleepstore_server.request import decode_header
 from bleepstore_server.wire import encryption, object_lock
-from bleepstore_server.wire.checksums import FIELDS, parse_algorithm
+from bleepstore_server.wire.bodies import FIELDS, parse_algorithm
 from bleepstore_server.wire.dates import http_date
 from bleepstore_server.wire.documents.acl import group_of
 from bleepstore_server.wire.documents.common import checksum_value
@@ -98,6 +97,14 @@ def refuse_unsupported(headers: Mapping[str, str], applied: frozenset[str] = _NO
 
 
 # -- attributes
+
+
+def decode_header(value: str) -> str:
+    """WSGI shows the bytes of a header as Latin-1; clients mean UTF-8 where that is what the bytes are."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def object_attributes(fields: Mapping[str, str], decode: Callable[[str], str] = decode_header) -> ObjectAttributes:

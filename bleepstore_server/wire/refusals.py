@@ -25,6 +25,8 @@ from bleepstore.errors import (
 from bleepstore_server.wire.dates import http_date
 from bleepstore_server.wire.errors import DETAIL, ERRORS, RequestError
 
+READ_ONLY = "This store is served read-only: nothing in it can be changed."
+
 #: Fields of the library whose element is not just the field's name in camel case.
 _ELEMENTS = {
     "access_key": "AWSAccessKeyId",

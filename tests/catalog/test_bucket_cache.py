@@ -14,8 +14,7 @@ import pytest
 from bleepstore import commands as c
 from bleepstore.catalog.apply import apply
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.bucket_cache import BucketCache
-from bleepstore.catalog.sqlite.life import Life
+from bleepstore.catalog.sqlite.shared import BucketCache, Life
 from bleepstore.catalog.sqlite.tables import SqliteTables
 from bleepstore.commands import Command
 from bleepstore.model import Acl, Bucket, BucketSetting, Grant, Inline, Owner, Permission, Versioning

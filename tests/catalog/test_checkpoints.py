@@ -10,10 +10,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bleepstore.catalog.sqlite.checkpoints import Checkpoints
 from bleepstore.catalog.sqlite.connection import open_writer
-from bleepstore.catalog.sqlite.life import Life
-from bleepstore.catalog.sqlite.writer import WriterLock
+from bleepstore.catalog.sqlite.shared import Life
+from bleepstore.catalog.sqlite.writer import Checkpoints, WriterLock
 
 PAGES = 40
 
@@ -119,7 +118,7 @@ def test_a_commit_stands_where_no_thread_can_be_started(log: Log, monkeypatch: p
 
 
 def test_a_log_that_is_kept_short_is_copied_by_the_commits(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bleepstore.catalog.sqlite.checkpoints.LOW_SPACE_PAGES", PAGES // 2)
+    monkeypatch.setattr("bleepstore.catalog.sqlite.writer.LOW_SPACE_PAGES", PAGES // 2)
     log.checkpoints.keep_short(log.connection)
     log.commit(PAGES)
     assert not threads()

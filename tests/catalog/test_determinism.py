@@ -12,10 +12,10 @@ import pytest
 
 from bleepstore import codec
 from bleepstore import commands as c
+from bleepstore.catalog.objects import new_version_id
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.connection import NONDETERMINISTIC, open_writer
 from bleepstore.catalog.sqlite.reader import Reader
-from bleepstore.catalog.versions import new_version_id
 from bleepstore.commands import Command, Written
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm

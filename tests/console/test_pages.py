@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
@@ -19,6 +20,7 @@ from bleepstore_server import AppConfig, live_server
 from bleepstore_server.console.app import Console
 from bleepstore_server.console.documents import indented
 from bleepstore_server.console.previews import MAX_ROWS, MAX_TEXT
+from tests.cluster_store import open_nodes
 from tests.console.conftest import ROOT, SECRET, Visitor
 
 
@@ -371,6 +373,23 @@ def test_quotas_jobs_status_and_cluster(visitor: Visitor, store: Store, photos: 
     assert figures["counters"] == {}  # nobody counts here
     assert visitor.get("/status").status_code == 200
     assert "This store is on one node" in visitor.get("/cluster").text
+
+
+def test_the_members_of_a_cluster_are_shown() -> None:
+    with open_nodes() as nodes, contextlib.ExitStack() as stack:
+        leader, follower, _other = [stack.enter_context(nodes.open_at(one)) for one in nodes.cluster.members.values()]
+        leader.put_credential(ROOT, SECRET)
+        shown = {}
+        for name, store in (("leader", leader), ("follower", follower)):
+            visitor = Visitor(Client(Console(store)))
+            assert visitor.sign_in().status_code == 303
+            shown[name] = visitor.get("/cluster").text
+        for text in shown.values():
+            assert "takes part" in text
+            assert all(member in text for member in nodes.cluster.ids)
+        assert '<dd class="break">follower</dd>' in shown["follower"]
+        assert ">unknown<" in shown["follower"], "how far the others are"
+        assert ">unknown<" not in shown["leader"]
 
 
 # -- previews

@@ -75,6 +75,7 @@ def test_the_metadata_says_what_pypi_shows(built: Path) -> None:
         assert "[pytest11]\nbleepstore = bleepstore_server.pytest_plugin" in wheel.read(points).decode()
     assert "Framework :: Pytest" in metadata.get_all("Classifier", [])
     assert metadata["License-Expression"] == "Apache-2.0"
+    assert "Homepage, https://pypi.org/project/bleepstore/" in metadata.get_all("Project-URL", [])
     page = metadata.get_payload(decode=True)
     assert isinstance(page, bytes)
     assert page.startswith(b"# BleepStore")

@@ -23,8 +23,7 @@ import bleepstore
 from bleepstore import Owner
 from bleepstore.errors import StoreClosed
 from bleepstore_server.clients import client_for, open_url
-from bleepstore_server.exchange import Exchange
-from bleepstore_server.request import Request
+from bleepstore_server.exchange import Exchange, Request
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,7 +8,7 @@ import pytest
 
 from bleepstore import ANONYMOUS, Acl, Caller, CannedAcl, Grant, Group, Owner, Permission
 from bleepstore.access import make_acl
-from bleepstore.access.acl import allows
+from bleepstore.access.decisions import allows
 
 OWNER, BUCKET_OWNER, OTHER = (Caller(Owner(name)) for name in ("owner", "bucket-owner", "other"))
 P = Permission

@@ -14,7 +14,7 @@ from bleepstore import cluster
 from bleepstore.catalog.apply import apply_once
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite import catalog as catalog_module
-from bleepstore.catalog.sqlite.bucket_cache import BucketCache
+from bleepstore.catalog.sqlite.shared import BucketCache
 from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged
 from bleepstore.raft import fetcher, sqlite_log

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import pytest
 
 from bleepstore_server.wire import sigv4
-from bleepstore_server.wire.chunked import ChunkedDecoder, read_chunked, read_plain
+from bleepstore_server.wire.bodies import read_chunked, read_plain
+from bleepstore_server.wire.chunked import ChunkedDecoder
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import ChunkSigner
 

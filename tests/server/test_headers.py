@@ -27,8 +27,8 @@ from bleepstore import (
     WriteCondition,
 )
 from bleepstore.digests import digest, encode_value
-from bleepstore_server.request import Request, parse_request
-from bleepstore_server.wire import checksums, tokens
+from bleepstore_server.exchange import Request, parse_request
+from bleepstore_server.wire import bodies, tokens
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.errors import RequestError
 
@@ -356,19 +356,19 @@ def test_checksum_headers() -> None:
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_every_checksum_has_its_header(algorithm: Algorithm) -> None:
     value = encode_value(digest(algorithm, b"data"))
-    found = checksums.sent_checksum(request({f"X-Amz-Checksum-{algorithm.value}": value}).headers)
+    found = bodies.sent_checksum(request({f"X-Amz-Checksum-{algorithm.value}": value}).headers)
     assert found == Checksum(algorithm, value)
 
 
 def test_two_checksums_are_one_too_many() -> None:
     headers = {"x-amz-checksum-crc32": "A", "x-amz-checksum-sha1": "A"}
-    assert refusal(checksums.sent_checksum, headers) == "InvalidRequest"
+    assert refusal(bodies.sent_checksum, headers) == "InvalidRequest"
 
 
 def test_an_unknown_trailer_is_refused() -> None:
     unknown, known = request({"x-amz-trailer": "x-amz-meta-a"}), request({"x-amz-trailer": " X-Amz-Checksum-Crc32 "})
-    assert refusal(checksums.announced_algorithm, unknown.headers, unknown.trailer_names, None) == "InvalidRequest"
-    assert checksums.announced_algorithm(known.headers, known.trailer_names, None) == Algorithm.CRC32
+    assert refusal(bodies.announced_algorithm, unknown.headers, unknown.trailer_names, None) == "InvalidRequest"
+    assert bodies.announced_algorithm(known.headers, known.trailer_names, None) == Algorithm.CRC32
 
 
 # -- the request line

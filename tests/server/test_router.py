@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore.model import OperationModel
 
-from bleepstore_server.request import Request, parse_request
+from bleepstore_server.exchange import Request, parse_request
 from bleepstore_server.router import ROUTES, SHARED_ROWS, Resource, find_route
 from bleepstore_server.wire.errors import RequestError
 

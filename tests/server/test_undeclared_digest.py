@@ -12,7 +12,7 @@ import pytest
 import bleepstore
 from bleepstore_server import AppConfig
 from bleepstore_server.live import live_server
-from bleepstore_server.request import MAX_UNDECLARED
+from bleepstore_server.wire.bodies import MAX_UNDECLARED
 from tests.server.tools import Answer, Wire
 
 KEYS = {"access_key": "alice", "secret_key": "alice-secret"}

@@ -13,19 +13,14 @@ import apsw
 from bleepstore.catalog.apply import apply, apply_once
 from bleepstore.catalog.records import RecordedEvent
 from bleepstore.catalog.sqlite.blank import give_blank, take_blank
-from bleepstore.catalog.sqlite.bucket_cache import BucketCache
-from bleepstore.catalog.sqlite.checkpoints import Checkpoints
 from bleepstore.catalog.sqlite.connection import open_reader, open_writer
 from bleepstore.catalog.sqlite.copying import HeldCatalog, PinnedData
-from bleepstore.catalog.sqlite.disk import DiskSpace
-from bleepstore.catalog.sqlite.life import Life
-from bleepstore.catalog.sqlite.mark import MarkFile
-from bleepstore.catalog.sqlite.reader import Reader
-from bleepstore.catalog.sqlite.readers import ReaderPool, SharedReader
+from bleepstore.catalog.sqlite.reader import Reader, ReaderPool, SharedReader
 from bleepstore.catalog.sqlite.refusals import damaged
 from bleepstore.catalog.sqlite.schema import check_version, migrate
+from bleepstore.catalog.sqlite.shared import BucketCache, Life, MarkFile
 from bleepstore.catalog.sqlite.tables import SqliteTables
-from bleepstore.catalog.sqlite.writer import Writer, WriterLock
+from bleepstore.catalog.sqlite.writer import Checkpoints, DiskSpace, Writer, WriterLock
 from bleepstore.commands import Command, Result
 from bleepstore.errors import StoreError
 from bleepstore.model import Bucket

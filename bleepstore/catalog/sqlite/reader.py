@@ -1,20 +1,27 @@
-"""The questions that the catalog answers, as statements."""
+"""The questions that the catalog answers, as statements, and readers that ask them for the length of a `with` block:
+from a pool of connections to a file, or the one that a catalog in memory has."""
 
 from __future__ import annotations
 
 import json
+import threading
+from collections import deque
 from collections.abc import Collection, Iterable
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import apsw
 
 from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince, ProtectedVersion
 from bleepstore.catalog.sqlite.ages import AgeQueries
+from bleepstore.catalog.sqlite.connection import open_reader
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.outbox import OutboxQueries
 from bleepstore.catalog.sqlite.quotas import QuotaQueries
 from bleepstore.catalog.sqlite.rates import RateQueries
+from bleepstore.catalog.sqlite.refusals import classify
 from bleepstore.catalog.sqlite.replication import ReplicationQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
@@ -37,6 +44,7 @@ from bleepstore.catalog.sqlite.rows import (
     make_upload,
     make_user,
 )
+from bleepstore.catalog.sqlite.shared import Life
 from bleepstore.model import (
     NULL_VERSION,
     STANDARD,
@@ -137,6 +145,7 @@ _PROTECTED = (
     "WHERE s.name = 'object_lock' AND (o.retention IS NOT NULL OR o.legal_hold = 'true') "
     "ORDER BY b.name, o.key, o.sequence"
 )
+MAX_IDLE_READERS = 64
 
 
 class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQueries, ReplicationQueries):
@@ -391,3 +400,102 @@ class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQuerie
     def damages(self) -> list[str]:
         """What SQLite finds wrong in the catalog's file, in its words; the first twenty."""
         return [text for (text,) in self.connection.execute("PRAGMA integrity_check(20)") if text != "ok"]
+
+
+class PooledReader(Reader):
+    """A reader of a pool, which it goes back to at the end of its `with` block."""
+
+    def __init__(self, connection: apsw.Connection, pool: ReaderPool, path: Path | None) -> None:
+        super().__init__(connection)
+        self._pool = pool
+        self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        # Asked before the connection is another's.
+        refusal = classify(error, self.connection) if isinstance(error, apsw.Error) else None
+        pool = self._pool
+        if self.path is pool.path and len(pool.idle) < MAX_IDLE_READERS:
+            pool.idle.append(self)
+        else:
+            self.connection.close()
+        if refusal is not None and refusal is not error:
+            raise refusal from error
+
+
+class ReaderPool:
+    """Readers of the file `path`. Those that nobody uses are kept in `idle`."""
+
+    def __init__(self, path: Path, life: Life, *, read_only: bool) -> None:
+        self.path: Path | None = path  # None: closed. Readers of another file are closed when they come back.
+        self.idle: deque[PooledReader] = deque()
+        self._life = life
+        self._read_only = read_only
+
+    def read(self) -> PooledReader:
+        """A reader for the caller alone, in a `with` block. Raises StoreClosed."""
+        life = self._life
+        if not life.is_ours:
+            life.check()
+        while True:
+            path = self.path
+            try:
+                reader = self.idle.pop()
+            except IndexError:
+                if path is None:
+                    life.check()
+                    raise
+                try:
+                    return PooledReader(open_reader(path, read_only=self._read_only), self, path)
+                except apsw.CantOpenError:
+                    if path is self.path:
+                        raise
+                    continue  # another file was switched to at this moment
+            if reader.path is path:
+                return reader
+            reader.connection.close()
+
+    def switch_to(self, path: Path) -> None:
+        """Go on with another file. Readers that are in use end with the old one."""
+        self.path = path
+
+    def close(self) -> None:
+        """Close all that nobody uses; the others are closed when they come back."""
+        self.path = None
+        while self.idle:
+            self.idle.pop().connection.close()
+
+
+class SharedReader(Reader):
+    """The reader of a catalog in memory, which has one connection. Whoever has it keeps all others waiting: a query
+    must not see the middle of a batch."""
+
+    def __init__(self, connection: apsw.Connection, life: Life, lock: threading.RLock) -> None:
+        super().__init__(connection)
+        self._life = life
+        self._lock = lock
+        self.borrowers = 0
+
+    def read(self) -> Self:
+        """This reader, once it is the caller's turn. Raises StoreClosed."""
+        life = self._life
+        if not life.is_ours:
+            life.check()
+        self._lock.acquire()
+        if not life.is_ours:  # closed while we waited: the connection may be another catalog's by now
+            self._lock.release()
+            life.check()
+        self.borrowers += 1
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        refusal = classify(error, self.connection) if isinstance(error, apsw.Error) else None
+        self.borrowers -= 1
+        self._lock.release()
+        if refusal is not None and refusal is not error:
+            raise refusal from error

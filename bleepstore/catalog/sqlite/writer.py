@@ -1,10 +1,16 @@
-"""One writer of a catalog among all threads and processes, and its transactions, one after the other.
+"""One writer of a catalog among all threads and processes: its lock, its transactions, the copying of the log beside
+them, and what the disk has left for more.
 
 Threads queue on a lock of their own. Processes queue on flock(2), which wakes the next one at once, in order, but knows
 no time limit; SQLite's busy handler would sleep and poll. The lock is held for about a millisecond, so it is asked for
 again and again at first, which costs less than a thread. Then a thread of its own waits in flock, and those that want
 the lock wait for that thread as long as they like. A holder that was stopped, or hangs, keeps that one thread, and no
 other.
+
+SQLite copies the write-ahead log to the database file within the commit that finds the log long: tens of milliseconds
+for 32 MiB, in which whoever wants to commit waits. Here a thread copies what there is by then (`Checkpoints`), while
+commits go on. What they add meanwhile is little; it is copied while they wait, so that the next commit can begin the
+log anew.
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import os
 import threading
 import time
@@ -22,12 +29,11 @@ from types import TracebackType
 import apsw
 
 from bleepstore.catalog.records import RecordedEvent
-from bleepstore.catalog.sqlite.bucket_cache import BucketCache
-from bleepstore.catalog.sqlite.life import Life
-from bleepstore.catalog.sqlite.mark import MarkFile
+from bleepstore.catalog.sqlite.connection import CHECKPOINT_PAGES, LOW_SPACE_PAGES, PAGE_SIZE
 from bleepstore.catalog.sqlite.refusals import classify
+from bleepstore.catalog.sqlite.shared import BucketCache, Life, MarkFile
 from bleepstore.catalog.sqlite.tables import SqliteTables
-from bleepstore.errors import SlowDown, StoreReadOnly
+from bleepstore.errors import BleepStoreError, SlowDown, StorageFull, StoreReadOnly, refusal_of
 from bleepstore.posix import fcntl
 
 _log = logging.getLogger("bleepstore.catalog")
@@ -37,6 +43,11 @@ LOCK_SECONDS = 5.0
 #: How long the lock is asked for again and again, and how often. What is longer is no usual commit.
 _ASKING_SECONDS = 0.02
 _PAUSE_SECONDS = 0.0001
+#: How many free bytes within the database file count as free. What is written there goes through the log, which needs
+#: as many on the disk.
+MAX_UNUSED_BYTES = 2 * 1024 * 1024
+#: Free bytes from which on the longest log, and what its copying adds to the database file, may fill the disk.
+_LOW_SPACE = 3 * CHECKPOINT_PAGES * PAGE_SIZE
 
 
 class ProcessLock:
@@ -248,3 +259,123 @@ class Writer:
             self._lock.__exit__()
         if refusal is not error:
             raise refusal from error
+
+
+class Checkpoints:
+    """Of the connections that write, which it is to `watch`. `pages` are so many of the log as make it long."""
+
+    def __init__(self, lock: WriterLock, pages: int = CHECKPOINT_PAGES) -> None:
+        self._lock = lock
+        self._pages = self._next = pages
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    def watch(self, connection: apsw.Connection) -> None:
+        connection.set_wal_hook(self._note)
+        connection.pragma("journal_size_limit", self._pages * PAGE_SIZE)
+
+    def keep_short(self, connection: apsw.Connection) -> None:
+        """For a disk that is nearly full: the log is copied early, by the commits themselves. It takes space until
+        then, and the database file grows by what it holds."""
+        connection.pragma("wal_autocheckpoint", LOW_SPACE_PAGES)  # instead of what `watch` set
+        connection.pragma("journal_size_limit", LOW_SPACE_PAGES * PAGE_SIZE)
+
+    def _note(self, connection: apsw.Connection, _name: str, pages: int) -> int:
+        """Called after a commit, in its thread, while the lock is held."""
+        if pages < self._pages:
+            self._next = self._pages
+        elif pages >= self._next and self._thread is None and not self._ended:
+            self._thread = threading.Thread(
+                target=self._run, args=(connection.filename,), name="bleepstore-checkpoint", daemon=True
+            )
+            try:
+                self._thread.start()
+            except RuntimeError:  # none is to be had now, and the commit stands: the next one asks again
+                self._thread = None
+        return apsw.SQLITE_OK
+
+    def _run(self, path: str) -> None:
+        try:
+            connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                connection.pragma("schema_version")  # the first read, which opens the log
+                connection.wal_checkpoint()
+                with self._lock:
+                    size, _copied = connection.wal_checkpoint()
+                # Readers of its pages may keep the log from beginning anew.
+                self._next = size + self._pages // 8
+            finally:
+                connection.close()
+        except (apsw.Error, BleepStoreError) as error:  # nothing is lost: all of it is in the log
+            _log.info("the write-ahead log of %s stays long: %s", path, error)
+        finally:
+            self._thread = None
+
+    def close(self) -> None:
+        """Begin none any more, and wait for one that is under way. Call it without the lock."""
+        with self._lock.threads:  # a commit may be about to begin one
+            self._ended = True
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+
+class DiskSpace:
+    """Asks the file system of the lock's file. A catalog in memory, or one that is closed, has no limit."""
+
+    def __init__(self, lock: WriterLock, life: Life, writer: Writer, checkpoints: Checkpoints) -> None:
+        self._lock = lock
+        self._life = life
+        self._writer = writer
+        self._checkpoints = checkpoints
+        self._is_low = False
+
+    def spare_bytes(self) -> float:
+        """See `bleepstore.catalog.port.CatalogPort.spare_bytes`.
+
+        Free bytes of the file system, without what the database file will grow by when the log is copied to it, and
+        with some of those that are free within that file: what is written there adds to the log alone.
+
+        On a disk that is nearly full it also begins to keep the log short.
+        """
+        file = self._lock.file
+        if file is None or not self._life.is_ours:
+            return math.inf
+        try:
+            found = os.fstatvfs(file)
+            free = found.f_bavail * found.f_frsize
+            if free < _LOW_SPACE or self._is_low:
+                return self._spare_of_little(free)
+        except (OSError, apsw.Error) as error:
+            raise classify(error, self._writer.connection) from error
+        return free
+
+    def _spare_of_little(self, free: int) -> int:
+        connection = self._writer.connection
+        with self._lock.threads:
+            is_low = free < _LOW_SPACE
+            if is_low is not self._is_low:
+                change = self._checkpoints.keep_short if is_low else self._checkpoints.watch
+                change(connection)
+                self._is_low = is_low
+            if not is_low:
+                return free
+            page, pages, unused = map(connection.pragma, ("page_size", "page_count", "freelist_count"))
+        growth: int = max(pages * page - Path(connection.filename).stat().st_size, 0)
+        reusable: int = min(unused * page, MAX_UNUSED_BYTES)
+        return free - growth + reusable
+
+    def check(self, reserve: int) -> None:
+        """See `bleepstore.catalog.port.CatalogPort.check_disk`."""
+        file = self._lock.file
+        if file is None or not self._life.is_ours:
+            return
+        if self._lock.is_stalled():
+            raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
+        try:
+            # statvfs does not tell of a file system that an error has made read-only (ext4's emergency_ro).
+            os.utime(file)
+        except OSError as error:
+            raise refusal_of(error) or error from error
+        if self.spare_bytes() < reserve:
+            raise StorageFull

@@ -1,126 +1,37 @@
-"""The options of methods that are keywords: what they may be, and what becomes of those that say what goes with an
-object."""
+"""What goes with an object that is written, by what the caller gives, its bucket and who writes it: attributes, owner,
+the mark of a copy. And whose the objects are that are shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypedDict
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import attrs
 
-from bleepstore.access import AclRequest
+from bleepstore.access import AclRequest, Action, Caller, is_allowed, is_full_control, make_acl
+from bleepstore.acl_rules import check_public, is_enforced, is_given_away
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import PutObject, Written
-from bleepstore.digests import Algorithm
-from bleepstore.encryption import CustomerKey, EncryptionRequest
-from bleepstore.errors import InvalidArgument, InvalidRequest, MetadataTooLarge
+from bleepstore.errors import AccessControlListNotSupported, InvalidArgument, InvalidRequest, MetadataTooLarge
 from bleepstore.model import (
     MAX_METADATA_BYTES,
     NO_ATTRIBUTES,
     STORAGE_CLASSES,
-    ByteRange,
-    Checksum,
-    ChecksumType,
+    Acl,
+    Bucket,
     ObjectAttributes,
-    ReadCondition,
-    SystemMetadata,
+    Owner,
     Upload,
 )
-from bleepstore.object_lock import Retention
-from bleepstore.remotes import without_mark
+from bleepstore.ownership import ObjectOwnership
+from bleepstore.pages import ObjectPage, VersionPage
+from bleepstore.remotes import MARK, without_mark
+from bleepstore.replication import REPLICA_STATE
+from bleepstore.store.arguments import AttributeOptions, CopyOptions, SystemHeaders
 from bleepstore.tags import check_object_tags
 
-
-class SystemHeaders(TypedDict, total=False):
-    """The fields of `SystemMetadata` as keywords: `put_object(..., content_type="text/plain")`."""
-
-    content_type: str | None
-    content_encoding: str | None
-    content_language: str | None
-    content_disposition: str | None
-    cache_control: str | None
-    expires: str | None
-    website_redirect_location: str | None
-
-
-class AttributeOptions(SystemHeaders, total=False):
-    """The fields of `ObjectAttributes` as keywords, which count more than `attributes`. `acl` says what the grants are
-    for the owner of the new object, `encryption` by whose key it is encrypted: without it, as its bucket's default
-    says."""
-
-    system: SystemMetadata
-    metadata: Mapping[str, str] | None
-    storage_class: str | None
-    tags: Mapping[str, str] | None
-    retention: Retention | None
-    legal_hold: bool | None
-    acl: AclRequest | None
-    encryption: EncryptionRequest | None
-
-
-class BodyOptions(TypedDict, total=False):
-    """What the caller knows of the bytes to come: `size` in bytes and the digests are compared with what came.
-
-    `content_md5` is base64. `checksum_algorithm` chooses what is computed and kept (CRC64NVME by default);
-    `late_checksum` is called once the body has ended, for a value that comes behind it.
-    """
-
-    size: int | None
-    content_md5: str | None
-    checksum: Checksum | None
-    checksum_algorithm: Algorithm | None
-    late_checksum: Callable[[], Checksum | None] | None
-
-
-class PutOptions(AttributeOptions, BodyOptions, total=False):
-    """The options of put_object."""
-
-
-class PartOptions(BodyOptions, total=False):
-    """The options of put_part. `customer_key` is the key that the upload was created with, if it is the caller's."""
-
-    customer_key: CustomerKey | None
-
-
-class UploadOptions(AttributeOptions, total=False):
-    """The options of create_upload: which checksum the object will have."""
-
-    checksum_algorithm: Algorithm | None
-    checksum_type: ChecksumType | None
-
-
-class CopyOptions(AttributeOptions, total=False):
-    """The options of copy_object. `checksum_algorithm` asks for another checksum than the source's;
-    `source_customer_key` is the key that the source is encrypted with, if it is the caller's."""
-
-    source_version_id: str | None
-    source_condition: ReadCondition | None
-    replace_metadata: bool
-    replace_tags: bool
-    checksum_algorithm: Algorithm | None
-    allow_unchanged: bool
-    source_customer_key: CustomerKey | None
-
-
-class CopyPartOptions(TypedDict, total=False):
-    """The options of copy_part: which version of the source, if it is as it should be, and which of its bytes. For
-    `customer_key` see put_part, for `source_customer_key` copy_object."""
-
-    source_version_id: str | None
-    source_condition: ReadCondition | None
-    source_range: ByteRange | None
-    customer_key: CustomerKey | None
-    source_customer_key: CustomerKey | None
-
-
-class CompletionOptions(TypedDict, total=False):
-    """The options of complete_upload: what the whole object should be."""
-
-    checksum: Checksum | None
-    checksum_type: ChecksumType | None
-    object_size: int | None
-    customer_key: CustomerKey | None
-
-
+_ENFORCED = ObjectOwnership.BUCKET_OWNER_ENFORCED
+_Page = TypeVar("_Page", bound=ObjectPage | VersionPage)
 _HEADERS = frozenset(SystemHeaders.__annotations__)
 _ATTRIBUTE_OPTIONS = frozenset(AttributeOptions.__annotations__) - {"acl", "encryption"}
 
@@ -200,3 +111,55 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
         raise TypeError(f"metadata is a mapping of str to str; it has {name!r}: {value!r}") from None
     if size > MAX_METADATA_BYTES:
         raise MetadataTooLarge(size, MAX_METADATA_BYTES)
+
+
+def as_replica(attributes: ObjectAttributes, bucket: Bucket, key: str, caller: Caller | None) -> ObjectAttributes:
+    """The attributes of a new object, which is a copy if it has the mark of one, and if `caller` may write copies: with
+    the right to write objects alone nobody keeps one from being copied on."""
+    if MARK not in attributes.metadata or not is_allowed(Action.REPLICATE_OBJECT, caller, bucket, key=key):
+        return attributes
+    return attrs.evolve(attributes, replication=REPLICA_STATE)
+
+
+# -- owners, by the ownership controls of the bucket
+
+
+def owned(
+    bucket: Bucket, caller: Caller | None, attributes: ObjectAttributes, acl: AclRequest | None
+) -> tuple[Owner, ObjectAttributes]:
+    """Whose a new object will be, and what goes with it, with its ACL. Whether that still holds is decided again when
+    it is written. Raises AccessControlListNotSupported, AccessDenied for an ACL that the bucket does not allow."""
+    settings, grants = bucket.settings, attributes.grants
+    writer = bucket.owner if caller is None else caller.account
+    if acl is None and grants is None:
+        return (bucket.owner if settings.ownership is _ENFORCED else writer), attributes
+    if settings.ownership is _ENFORCED:
+        if not is_full_control(grants or () if acl is None else acl, bucket.owner.id):
+            raise AccessControlListNotSupported
+        return bucket.owner, attrs.evolve(attributes, grants=None)
+    made = Acl(writer.id, grants or ()) if acl is None else make_acl(acl, writer.id, bucket.owner.id)
+    if refused := check_public(settings, made.grants):
+        raise refused
+    if is_given_away(settings, writer.id, bucket.owner.id, made):
+        return bucket.owner, attrs.evolve(attributes, grants=None)
+    return writer, attrs.evolve(attributes, grants=None if made == Acl.private(writer.id) else made.grants)
+
+
+def as_owned(found: FoundObject, bucket: Bucket) -> FoundObject:
+    """An object as its bucket has it: where the bucket's owner owns all, it is not its writer's any more."""
+    version = found.version
+    if bucket.settings.ownership is not _ENFORCED:
+        return found
+    if version.attributes.grants is None and version.owner.id == bucket.owner.id:
+        return found
+    attributes = attrs.evolve(version.attributes, grants=None)
+    return attrs.evolve(found, version=attrs.evolve(version, owner=bucket.owner, attributes=attributes))
+
+
+def page_as_owned(page: _Page, bucket: Bucket) -> _Page:
+    """A page of a listing, likewise."""
+    owner_id, at = bucket.owner.id, page.OWNER
+    if is_enforced(bucket.settings) and any(row[at] != owner_id for row in page.rows):
+        owned_rows = [(*row[:at], owner_id, *row[at + 1 :]) for row in page.rows]
+        return attrs.evolve(page, rows=owned_rows)
+    return page
