@@ -69,7 +69,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.log_view",
         "self._lower_stable(index - 1)",
         "self._lower_stable(index)",
-        "seed 4",
+        "seed 11",
     ),
     "a new log counts as durable before it is": SourceMutant(
         "raft.log_view",
@@ -87,7 +87,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.log_view",
         "min(self.last + 1 - keep, self.stable + 1)",
         "self.last + 1 - keep",
-        "seed 4 of small memory",
+        "seed 5 of small memory",
     ),
     "a read crosses from storage to memory": SourceMutant(
         "raft.log_view",
@@ -111,7 +111,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.log_view",
         "                self._truncate_from = index\n",
         "                pass\n",
-        "seed 1",
+        "seed 4",
     ),
     "the vote of the last term is kept": SourceMutant(
         "raft.state",
@@ -213,7 +213,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.elections",
         "        self.pending_configuration_index = self.log.last\n",
         "",
-        "seed 4",
+        "seed 5",
     ),
     "votes although a leader of the term is known": SourceMutant(
         "raft.elections",
@@ -237,13 +237,13 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.elections",
         "or not self.log.holds(commit, commit_term) or",
         "or commit > self.log.last or",
-        "seed 4",
+        "seed 14",
     ),
     "the longer log wins, whatever its term": SourceMutant(
         "raft.elections",
         "return (m.last_term, m.last_index) >= (self.log.last_term, self.log.last)",
         "return m.last_index >= self.log.last",
-        "seed 4",
+        "seed 16",
     ),
     "an equal log is not good enough": SourceMutant(
         "raft.elections",
@@ -255,7 +255,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.elections",
         "return (m.last_term, m.last_index) >= (self.log.last_term, self.log.last)",
         "return m.last_term >= self.log.last_term",
-        "seed 3",
+        "seed 12",
     ),
     "a node without a log votes": SourceMutant(
         "raft.elections",
@@ -307,7 +307,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.replication",
         "commit = peer.match if peer.match < committed else committed",
         "commit = committed",
-        "seed 3",
+        "seed 1",
     ),
     "a snapshot is fetched though the log has it": SourceMutant(
         "raft.replication",

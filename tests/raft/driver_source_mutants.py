@@ -93,7 +93,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         "            self._asking += [read for read in self._asked.pop(context, ()) if not read.future.done()]\n",
         "            self._asked.pop(context, None)\n",
-        "node seed 8",
+        "node seed 1",
     ),
     "a read is asked under the last context": SourceMutant(
         "raft.driver",
