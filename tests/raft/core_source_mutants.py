@@ -335,11 +335,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "proposals are taken while the lead is handed over": SourceMutant(
         "raft.replication",
-        (
-            "        if self.transfer_target is not None:\n"
-            "            return Refusal.TRANSFERRING\n"
-            "        after"
-        ),
+        ("        if self.transfer_target is not None:\n            return Refusal.TRANSFERRING\n        after"),
         "        after",
         "scenario transfer",
     ),
