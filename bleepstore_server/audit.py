@@ -104,6 +104,7 @@ def audit_lines(record: Record) -> list[bytes]:
     fields: dict[str, str | int | None] = {
         "time": record.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "request_id": record.request_id,
+        "trace_id": record.trace_id,
         "door": record.door,
         "principal": record.principal,
         "access_key": record.access_key,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import attrs
 
 from bleepstore.store import DeleteFailure
-from bleepstore_server.exchange import Exchange
+from bleepstore_server.exchange import TRACE_ID, Exchange
 from bleepstore_server.layers.bucket_logs import Sent, log_to_buckets
 from bleepstore_server.metrics.counting import RequestCounts
 from bleepstore_server.response import ObjectBody
@@ -52,6 +52,8 @@ class Record:
     #: Seconds from the first look at the request to the end of the answer's body.
     duration: float = 0.0
     request_id: str
+    #: Of OpenTelemetry, in hex; None: the request is not followed.
+    trace_id: str | None = None
     #: Where the request came in: "s3", "admin", "console".
     door: str = "s3"
     #: Who asked: the id of an account, or the ARN of its user or of a session of its role; None: nobody signed.
@@ -155,6 +157,7 @@ def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: 
         bytes_out=bytes_out,
         duration=duration,
         request_id=exchange.request_id,
+        trace_id=environ.get(TRACE_ID),
         principal=None if caller.is_anonymous else caller.requester,
         version_id=exchange.version_id,
         user_agent=request.headers.get("user-agent"),
@@ -176,6 +179,8 @@ _OF_AUDITS = frozenset({"door", "principal", "version_id", "user_agent", "source
 def access_line(record: Record) -> str:
     """A record as one line of JSON in ASCII: whatever a key has in it, it cannot begin another line."""
     fields = attrs.asdict(record, filter=lambda field, _value: field.name not in _OF_AUDITS)
+    if record.trace_id is None:
+        del fields["trace_id"]
     fields["time"] = record.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     fields["duration"] = round(record.duration, 6)
     return json.dumps(fields, separators=(",", ":"))
