@@ -49,7 +49,7 @@ class _CountingExporter(SpanExporter):
 
 
 class _BoundedProcessor(BatchSpanProcessor):
-    """Drops what the queue has no room for before the queue drops something by itself, which nobody could count."""
+    """Drops what the queue cannot take before the queue drops something by itself, which nobody could count."""
 
     def __init__(self, exporter: _CountingExporter, told: Told, size: int) -> None:
         super().__init__(exporter, max_queue_size=size, max_export_batch_size=min(_number(*_BATCH), size))
