@@ -134,7 +134,7 @@ class Copies:
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
         owner, given = owned(found, caller, given, acl)
-        version_id = options.get("source_version_id")
+        version_id, creator_id = options.get("source_version_id"), None if caller is None else caller.creator_id
         for _ in range(self._engine.object_engine.open_attempts):
             source, source_seal = self._open_source(
                 source_bucket,
@@ -153,7 +153,7 @@ class Copies:
             if made.tags and not options.get("replace_tags"):
                 self._check_tags_of(version, version_id, caller)
             if found.keeps_usage:
-                self._engine.check_quota(found, key, version.size)
+                self._engine.check_quota(found, key, version.size, creator_id)
             made, seal = sealed_attributes(self._engine, made, options, found, key)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
@@ -169,6 +169,7 @@ class Copies:
                 bucket_id=found.id,
                 key=key,
                 owner=owner,
+                creator_id=creator_id,
                 size=version.size,
                 etag=etag_of(made.encryption, etag, self._engine.random_bytes),
                 data=data,

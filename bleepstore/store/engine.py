@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -23,12 +23,13 @@ from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogReader
+from bleepstore.catalog.quotas import refusal_of
 from bleepstore.clock import TickingStamps
 from bleepstore.cluster_status import ClusterStatus
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
 from bleepstore.configurations import ConfigurationKind
-from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, QuotaExceeded, ServiceUnavailable
+from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, ServiceUnavailable
 from bleepstore.events import Origin
 from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.deliveries import Deliveries
@@ -50,7 +51,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import check_future, no_lock
-from bleepstore.quotas import CountedQuota, QuotaScope, Usage
+from bleepstore.quotas import Growth
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
@@ -277,17 +278,19 @@ class Engine:
         else:
             authorize(Action.GET_OBJECT, caller, bucket, as_owned(current, bucket).version)
 
-    def check_quota(self, bucket: Bucket, key: str, size: int) -> None:
-        """Raise QuotaExceeded if an object of `size` bytes is too much for a bucket that `keeps_usage`, before its
-        bytes are sent for nothing. It is decided again when the change is made; where each object is stored under its
-        own key at a provider, this alone decides, and writes that come at the same time may together be too much."""
+    def check_quota(self, bucket: Bucket, key: str, size: int, creator_id: str | None) -> None:
+        """Raise QuotaExceeded if an object of `size` bytes is too much for a bucket that `keeps_usage`, or for who
+        makes it, before its bytes are sent for nothing. It is decided again when the change is made; where each object
+        is stored under its own key at a provider, this alone decides, and writes that come at the same time may
+        together be too much."""
         with self.catalog.read() as reader:
-            quotas = reader.quotas_of(bucket.id)
+            quotas = reader.quotas_of(bucket.id, creator_id)
             replaced = None
             if bucket.versioning is not Versioning.ENABLED:
                 replaced = reader.find_version(bucket.name, key, NULL_VERSION, with_data=False)
-        more = Usage(1, size) if replaced is None else Usage(0, size - replaced.version.size)
-        check_quotas(quotas, bucket, more)
+        before = None if replaced is None else (replaced.version.creator_id, replaced.version.size)
+        if refused := refusal_of(quotas, bucket.name, Growth.by_write(creator_id, size, before)):
+            raise refused
 
     def spec_for(
         self,
@@ -379,13 +382,6 @@ def _end(closers: list[Callable[[], None]], close: Callable[[], None]) -> None:
     for closer in closers:
         closer()
     close()
-
-
-def check_quotas(quotas: Iterable[CountedQuota], bucket: Bucket, more: Usage) -> None:
-    """Raise QuotaExceeded if a bucket that counts in these cannot hold so much more."""
-    for counted in quotas:
-        if exceeded := counted.exceeded_by(more):
-            raise QuotaExceeded(bucket.name, counted.scope is QuotaScope.ACCOUNT, *exceeded)
 
 
 def check_keeps_versions(engine: Engine) -> None:

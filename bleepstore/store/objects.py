@@ -114,7 +114,7 @@ class Objects:
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
         if found.keeps_usage:
-            self._engine.check_quota(found, key, size_of(body, expected))
+            self._engine.check_quota(found, key, size_of(body, expected), None if caller is None else caller.creator_id)
         owner, attributes = owned(found, caller, attributes, acl)
         algorithm = expected.algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
@@ -135,6 +135,7 @@ class Objects:
             bucket_id=found.id,
             key=key,
             owner=owner,
+            creator_id=None if caller is None or caller.user is None else caller.user.arn,
             size=staged.size,
             etag=staged.etag
             if seal is None
@@ -163,6 +164,7 @@ class Objects:
             size=command.size,
             modified_ms=result.modified_ms,
             owner=command.owner,
+            creator_id=command.creator_id,
             attributes=command.attributes if result.retention is None else with_default_lock(command, result),
             checksum=command.checksum,
             parts_count=len(command.parts) or None,
@@ -205,6 +207,7 @@ class Objects:
             version_id=version_id,
             bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found, key=key, version=version_id),
             owner=None if caller is None else caller.account,
+            creator_id=None if caller is None or caller.user is None else caller.user.arn,
             condition=condition,
             origin=engine.origin_of(caller) if found.settings.events or engine.catalog.watches_all else None,
         )
@@ -240,6 +243,7 @@ class Objects:
                 bucket_id=found.id,
                 bypasses_governance=bypasses,
                 owner=None if caller is None else caller.account,
+                creator_id=None if caller is None else caller.creator_id,
                 origin=self._engine.origin_of(caller),
                 entries=tuple(some),
             )

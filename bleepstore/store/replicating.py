@@ -194,6 +194,7 @@ class Replicator:
                 version_id=source.replica_id,
                 sequence=source.found.sequence,
                 owner=owner,
+                creator_id=version.creator_id,
                 modified_ms=version.modified_ms,
             )
         )
@@ -251,6 +252,7 @@ class Replicator:
             bucket_id=target.id,
             key=version.key,
             owner=owner,
+            creator_id=version.creator_id,
             size=version.size,
             etag=version.etag,
             data=data,
@@ -269,6 +271,7 @@ class Replicator:
                 version_id=source.replica_id,
                 sequence=source.found.sequence,
                 owner=owner,
+                creator_id=version.creator_id,
                 modified_ms=version.modified_ms,
                 written=written,
             )

@@ -56,8 +56,8 @@ def show_quotas(visit: Visit) -> Response:
 
 def put_quota(visit: Visit) -> Response:
     visit.check_administrator()
-    name = visit.field("name").strip()
-    target = {"bucket": name} if visit.field("scope") == QuotaScope.BUCKET else {"account": name}
+    scope = visit.field("scope")
+    target = {scope if scope in set(QuotaScope) else QuotaScope.BUCKET.value: visit.field("name").strip()}
     if visit.field("do") == "remove":
         visit.store.delete_quota(**target)
         return visit.go("quotas", done="quota_removed")

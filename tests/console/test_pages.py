@@ -366,6 +366,12 @@ def test_quotas_jobs_status_and_cluster(visitor: Visitor, store: Store, photos: 
     assert "0 / 5" in visitor.get("/quotas").text
     assert visitor.post("/quotas", {"scope": "bucket", "name": "photos", "max_bytes": "many"}).status_code == 400
     done(visitor.post("/quotas", {"scope": "account", "name": store.owner.id, "do": "remove"}))
+    ann = store.users.add("ann")
+    done(visitor.post("/quotas", {"scope": "user", "name": ann.arn, "max_objects": "7"}))
+    assert "0 / 7" in (shown := visitor.get("/quotas").text)
+    assert ann.arn in shown
+    done(visitor.post("/quotas", {"scope": "user", "name": ann.arn, "do": "remove"}))
+    assert visitor.post("/quotas", {"scope": "user", "name": "ann", "max_objects": "7"}).status_code == 400
     assert done(visitor.post("/jobs", {"job": "garbage"})) == "/jobs?done=job_ran"
     assert visitor.post("/jobs", {"job": "no-such-job"}).status_code == 400
     figures = visitor.get("/status/figures").get_json()

@@ -65,7 +65,7 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=40)
-        return self.process.returncode
+        return self.process.wait()
 
     def kill(self) -> None:
         """End it and its workers by SIGKILL, at once."""
