@@ -248,10 +248,18 @@ class Engine:
         caller: Caller | None,
         **facts: Unpack[Facts],
     ) -> WriteCondition:
-        """The condition of a write that `caller` may do, with whose object alone it may replace. If there is one of
-        another already, nothing else is looked at."""
+        """The condition of a write that `caller` may do, with whose object alone it may replace."""
         facts["write_condition"] = condition
         only_of = authorize(action, caller, bucket, None, key, **facts)
+        if only_of is None and condition.if_match is None:
+            return condition
+        return self.narrowed(condition, bucket, key, caller, only_of)
+
+    def narrowed(
+        self, condition: WriteCondition, bucket: Bucket, key: str, caller: Caller | None, only_of: str | None
+    ) -> WriteCondition:
+        """The condition of a write that may replace the objects `only_of` this account (None: of any). If there is one
+        of another already, nothing else is looked at."""
         if condition.if_match is not None:
             self.check_comparison(condition, bucket, key, caller)
         if only_of is None:

@@ -100,34 +100,34 @@ class Objects:
         """
         check_key(key)
         attributes = given_attributes(attributes, options)
-        expected = expected_of(options, MAX_SINGLE_PUT)
-        found = self._engine.find_bucket(bucket)
+        engine = self._engine
+        found = engine.find_bucket(bucket)
         if attributes.metadata:
             attributes = as_replica(attributes, found, key, caller)
         acl, encryption = options.get("acl"), options.get("encryption")
-        if caller is not None:
-            condition = self._engine.condition_for(
-                Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl, encryption=encryption
-            )
+        facts: Facts = {"attributes": attributes, "acl": acl, "encryption": encryption, "write_condition": condition}
+        only_of = authorize(Action.PUT_OBJECT, caller, found, None, key, **facts)
+        if only_of is not None or condition.if_match is not None:
+            condition = engine.narrowed(condition, found, key, caller, only_of)
         if attributes.tags or attributes.retention is not None or attributes.legal_hold is not None:
-            self._engine.check_attributes(found, key, attributes, caller)
+            engine.check_attributes(found, key, attributes, caller)
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
-        if found.keeps_usage:
-            self._engine.check_quota(found, key, size_of(body, expected))
         owner, attributes = owned(found, caller, attributes, acl)
+        write = engine.object_engine.begin(bucket, found.id, key, condition)
+        expected = expected_of(options, MAX_SINGLE_PUT)
+        if found.keeps_usage:
+            engine.check_quota(found, key, size_of(body, expected))
         algorithm = expected.algorithm or DEFAULT_ALGORITHM
-        write = self._engine.object_engine.begin(bucket, found.id, key, condition)
         seal = None
         if encryption is not None or found.settings.encryption is not None:
-            attributes, seal = sealed_attributes(self._engine, attributes, options, found, key)
+            attributes, seal = sealed_attributes(engine, attributes, options, found, key)
             if seal is not None:
-                write = self._engine.encrypting.writer(seal)
+                write = engine.encrypting.writer(seal)
 
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
-            return write.put(self._engine.spec_for(found, key, attributes, expected.size, etag), chunks)
+            return write.put(engine.spec_for(found, key, attributes, expected.size, etag), chunks)
 
-        engine = self._engine
         staged = stage(body, expected, (algorithm,), engine.inline_limit, put)
         command = PutObject(
             **engine.stamp(),
@@ -136,9 +136,7 @@ class Objects:
             key=key,
             owner=owner,
             size=staged.size,
-            etag=staged.etag
-            if seal is None
-            else etag_of(attributes.encryption, staged.etag, self._engine.random_bytes),
+            etag=staged.etag if seal is None else etag_of(attributes.encryption, staged.etag, engine.random_bytes),
             data=staged.data if seal is None else sealed_data(seal, staged.data),
             stored_ms=staged.stored_ms,
             attributes=attributes,

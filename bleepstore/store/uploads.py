@@ -170,6 +170,11 @@ class Uploads:
         **facts: Unpack[Facts],
     ) -> Upload:
         """The upload, if it exists and `caller` may do `action` with it."""
+        return self._find(bucket, key, upload_id, action, caller, facts)[1]
+
+    def _find(
+        self, bucket: str, key: str, upload_id: str, action: Action, caller: Caller | None, facts: Facts
+    ) -> tuple[Bucket, Upload]:
         found = self._engine.find_bucket(bucket)
         with self._engine.catalog.read() as reader:
             upload = reader.find_upload(bucket, key, upload_id)
@@ -180,7 +185,7 @@ class Uploads:
             raise NoSuchBucket(bucket)  # between the one and the other look another got its name
         if found.settings.lifecycle is not None:
             upload = attrs.evolve(upload, expiry=abort_of(found.settings.lifecycle, key, upload.initiated_ms))
-        return upload
+        return found, upload
 
     # -- parts
 
@@ -202,8 +207,9 @@ class Uploads:
         """
         check_part_number(number)
         expected = expected_of(options, MAX_PART)
-        upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
-        self._check_quota(upload, number, size_of(body, expected))
+        found, upload = self._find(bucket, key, upload_id, Action.PUT_OBJECT, caller, {})
+        if found.keeps_usage:
+            self._check_quota(found, upload, number, size_of(body, expected))
         seal = self.seal_of(upload, options.get("customer_key"))
         backend = self._engine.backend if seal is None else self._engine.encrypting.backend(seal)
         sent = expected.algorithm
@@ -231,15 +237,13 @@ class Uploads:
         digests = PartDigests(staged.size, etag, kept_value, shown_value, staged.crc64nvme)
         return self.register(upload, number, stored, digests)
 
-    def _check_quota(self, upload: Upload, number: int, size: int) -> None:
+    def _check_quota(self, bucket: Bucket, upload: Upload, number: int, size: int) -> None:
         """Raise QuotaExceeded before bytes are sent for nothing. It is decided again when the part is registered."""
-        bucket = self._engine.find_bucket(upload.bucket)
-        if bucket.keeps_usage:
-            with self._engine.catalog.read() as reader:
-                replaced = [
-                    part.size for part in reader.list_parts(upload.upload_id, number - 1, 1) if part.number == number
-                ]
-                check_quotas(reader.quotas_of(bucket.id), bucket, Usage(0, size - sum(replaced)))
+        with self._engine.catalog.read() as reader:
+            replaced = [
+                part.size for part in reader.list_parts(upload.upload_id, number - 1, 1) if part.number == number
+            ]
+            check_quotas(reader.quotas_of(bucket.id), bucket, Usage(0, size - sum(replaced)))
 
     def seal_of(self, upload: Upload, customer_key: CustomerKey | None) -> Seal | None:
         """What encrypts the parts of an upload; None: they are not. See `Encrypting.open_part`."""
@@ -303,20 +307,16 @@ class Uploads:
         if any(later.number <= earlier.number for earlier, later in itertools.pairwise(parts)):
             raise InvalidPartOrder(upload_id)
         lost: list[Part] = []
+        facts: Facts = {"write_condition": condition, "completes_upload": True}
         for _ in range(_ATTEMPTS):
             try:
-                upload = self.find(
-                    bucket, key, upload_id, Action.PUT_OBJECT, caller, write_condition=condition, completes_upload=True
-                )
+                found, upload = self._find(bucket, key, upload_id, Action.PUT_OBJECT, caller, facts)
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
             check_type(upload, options.get("checksum_type"))
             if (customer_key := options.get("customer_key")) is not None:
                 self.seal_of(upload, customer_key)
-            found = self._engine.find_bucket(bucket)
-            allowed = self._engine.condition_for(
-                Action.PUT_OBJECT, found, key, condition, caller, completes_upload=True
-            )
+            allowed = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller, **facts)
             try:
                 stored = self._listed_parts(upload, parts)
             except InvalidPart:
@@ -332,7 +332,8 @@ class Uploads:
                     raise NoSuchUpload(upload_id, bucket, key)
                 lost = stored
                 continue
-            command = attrs.evolve(command, origin=self._engine.origin_of(caller, _COMPLETED))
+            if found.settings.events or self._engine.catalog.watches_all:
+                command = attrs.evolve(command, origin=self._engine.origin_of(caller, _COMPLETED))
             result = write.commit_upload(command, upload)
             if isinstance(result, OperationAborted):
                 continue
@@ -347,7 +348,7 @@ class Uploads:
         """The condition is checked before anything is assembled, since a provider may have no parts left afterwards to
         try once more with."""
         write = self._engine.object_engine.begin(upload.bucket, upload.bucket_id, upload.key, condition)
-        if condition.is_of_etag:
+        if condition is not UNCONDITIONAL and condition.is_of_etag:
             with self._engine.catalog.read() as reader:
                 state = reader.object_since(upload.bucket, upload.key, upload.upload_id)
             if refused := check_write(condition, state.etag, upload.bucket, upload.key):
@@ -387,22 +388,23 @@ class Uploads:
     ) -> CompleteUpload | None:
         """The command, with the blob assembled; None if a part was replaced meanwhile."""
         checksum, object_size = options.get("checksum"), options.get("object_size")
+        is_sealed = upload.attributes.encryption is not None
         size = sum(part.size for part in parts)
         if size > MAX_OBJECT:
             raise EntityTooLarge(size, MAX_OBJECT)
         if object_size is not None and object_size != size:
             raise InvalidRequest(f"The object has {size} bytes, not {object_size} as was announced.")
-        total = total_checksum(upload, parts)
+        total, crc64nvme = total_checksum(upload, parts), total_crc64nvme(parts)
         if checksum is not None and total is None:
             raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
         if checksum and total and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
             raise BadDigest("checksum", checksum.algorithm.value, checksum.value, total.value)
         etag = multipart_etag([part.etag for part in parts])
-        blobs = [PartBlob(part.handle, part.size) for part in parts]
-        if upload.encryption is not None:
+        blobs, told = [PartBlob(part.handle, part.size) for part in parts], lambda: etag
+        if is_sealed:
             blobs = [PartBlob(part.handle, sealed_size(part.size)) for part in parts]
-        told = None if upload.encryption is not None else lambda: etag
-        spec = self._engine.spec_for(bucket, upload.key, upload.attributes, sum(part.size for part in blobs), told)
+        stored_size = sum(part.size for part in blobs)
+        spec = self._engine.spec_for(bucket, upload.key, upload.attributes, stored_size, None if is_sealed else told)
         try:
             blob = write.assemble(upload.backend_token, spec, blobs)
         except (BlobNotFound, UploadNotFound):
@@ -421,7 +423,7 @@ class Uploads:
             size=size,
             etag=etag,
             checksum=total,
-            crc64nvme=total_crc64nvme(parts),
+            crc64nvme=crc64nvme,
             handle=blob.handle,
             stored_ms=blob.stored_ms,
             condition=condition,
