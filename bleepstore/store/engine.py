@@ -129,16 +129,20 @@ class Engine:
         #: What ends before the catalog and the backend do.
         self.closers: list[Callable[[], None]] = [self.log_spool.close]
         self._close = close = functools.partial(_end, self.closers, close)
-        self.deliveries: Deliveries | None = None
-        if settings.event_destinations and not self.read_only:
-            self.deliveries = deliveries = Deliveries(parts, settings.senders, Waker(folder))
-            self.closers.append(deliveries.stop)
-            self.jobs.add(EventsJob(deliveries, lease))
-            catalog.watch(deliveries.hear)
-            self.jobs.start()
+        delivers = settings.event_destinations and not self.read_only
+        self.deliveries: Deliveries | None = self._deliver() if delivers else None
         name = "in memory" if folder is None else f"in {folder}"
         self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, close)
         self._dropped.atexit = False  # a process that ends frees everything by itself
+
+    def _deliver(self) -> Deliveries:
+        """From now on send events to where they go."""
+        deliveries = Deliveries(self.parts, self.settings.senders, Waker(self.folder))
+        self.closers.append(deliveries.stop)
+        self.jobs.add(EventsJob(deliveries, self.lease))
+        self.catalog.watch(deliveries.hear)
+        self.jobs.start()
+        return deliveries
 
     @functools.cached_property
     def encrypting(self) -> Encrypting:

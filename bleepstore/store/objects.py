@@ -24,6 +24,7 @@ from bleepstore.commands import (
     DeleteObjects,
     PutObject,
     Removed,
+    Result,
     Written,
 )
 from bleepstore.errors import (
@@ -48,7 +49,6 @@ from bleepstore.model import (
 from bleepstore.names import check_key, check_version_id
 from bleepstore.pages import ObjectPage
 from bleepstore.store.arguments import PutOptions
-from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine
 from bleepstore.store.new_objects import as_replica, given_attributes, owned, page_as_owned, with_default_lock
@@ -145,30 +145,7 @@ class Objects:
             condition=condition,
             origin=engine.origin_of(caller) if found.settings.events or engine.catalog.watches_all else None,
         )
-        return self.commit(write, command, found)
-
-    def commit(self, write: Write, command: PutObject, bucket: Bucket) -> ObjectVersion:
-        result = write.commit(command)
-        if isinstance(result, S3Error):
-            raise result
-        assert isinstance(result, Written)
-        self._engine.jobs.notify()
-        version = ObjectVersion(
-            bucket=command.bucket,
-            key=command.key,
-            version_id=result.version_id or NULL_VERSION,
-            etag=command.etag,
-            size=command.size,
-            modified_ms=result.modified_ms,
-            owner=command.owner,
-            attributes=command.attributes if result.retention is None else with_default_lock(command, result),
-            checksum=command.checksum,
-            parts_count=len(command.parts) or None,
-            is_versioned=result.version_id is not None,
-        )
-        if bucket.settings.lifecycle is not None:
-            version = attrs.evolve(version, expiry=expiry_in(bucket, version))
-        return version
+        return committed(engine, write.commit(command), command, found)
 
     # -- deleting
 
@@ -299,6 +276,31 @@ class Objects:
         with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit, **facts) as (reader, found, size):
             page = reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
         return page_as_owned(page, found)
+
+
+def committed(engine: Engine, result: Result, command: PutObject, bucket: Bucket) -> ObjectVersion:
+    """The version that was written as `command` says. Asking the catalog for it could already find a later one, or
+    none. Raises the refusal that `result` may be."""
+    if isinstance(result, S3Error):
+        raise result
+    assert isinstance(result, Written)
+    engine.jobs.notify()
+    version = ObjectVersion(
+        bucket=command.bucket,
+        key=command.key,
+        version_id=result.version_id or NULL_VERSION,
+        etag=command.etag,
+        size=command.size,
+        modified_ms=result.modified_ms,
+        owner=command.owner,
+        attributes=command.attributes if result.retention is None else with_default_lock(command, result),
+        checksum=command.checksum,
+        parts_count=len(command.parts) or None,
+        is_versioned=result.version_id is not None,
+    )
+    if bucket.settings.lifecycle is not None:
+        version = attrs.evolve(version, expiry=expiry_in(bucket, version))
+    return version
 
 
 def _outcome(entry: DeleteEntry, outcome: Removed | S3Error) -> DeletedObject | DeleteFailure:

@@ -13,7 +13,8 @@ import attrs
 from bleepstore.access import Action, Caller, Facts, authorize, authorize_new_acl
 from bleepstore.backends.base import PartBlob, StoredBlob
 from bleepstore.catalog.conditions import check_write
-from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
+from bleepstore.catalog.uploads import completed_object
+from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart
 from bleepstore.digests import multipart_etag
 from bleepstore.encryption import CustomerKey, sealed_size
 from bleepstore.errors import (
@@ -34,7 +35,7 @@ from bleepstore.errors import (
     S3Error,
     UploadNotFound,
 )
-from bleepstore.lifecycle_due import abort_of, expiry_in
+from bleepstore.lifecycle_due import abort_of
 from bleepstore.model import (
     MAX_OBJECT,
     MAX_PAGE,
@@ -62,7 +63,8 @@ from bleepstore.store.arguments import CompletionOptions, PartOptions, UploadOpt
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine, check_limit, check_quotas
-from bleepstore.store.new_objects import as_replica, given_attributes, owned, with_default_lock
+from bleepstore.store.new_objects import as_replica, given_attributes, owned
+from bleepstore.store.objects import committed
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
@@ -337,11 +339,7 @@ class Uploads:
             result = write.commit_upload(command, upload)
             if isinstance(result, OperationAborted):
                 continue
-            if isinstance(result, S3Error):
-                raise result
-            assert isinstance(result, Written)
-            self._engine.jobs.notify()
-            return _completed(found, upload, command, result)
+            return committed(self._engine, result, completed_object(command, upload), found)
         raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
 
     def _begin_completion(self, upload: Upload, condition: WriteCondition) -> Write:
@@ -494,21 +492,3 @@ class Uploads:
         page = parts[:limit]
         more = bool(page) and len(parts) > limit
         return PartPage(upload=upload, parts=page, next_number=page[-1].number if more else None)
-
-
-def _completed(bucket: Bucket, upload: Upload, command: CompleteUpload, written: Written) -> ObjectVersion:
-    """The version that was written. Asking the catalog for it could already find a later one, or none."""
-    version = ObjectVersion(
-        bucket=upload.bucket,
-        key=upload.key,
-        version_id=written.version_id or NULL_VERSION,
-        etag=command.etag,
-        size=command.size,
-        modified_ms=written.modified_ms,
-        owner=upload.owner,
-        attributes=upload.attributes if written.retention is None else with_default_lock(upload, written),
-        checksum=command.checksum,
-        parts_count=len(command.parts) or None,
-        is_versioned=written.version_id is not None,
-    )
-    return version if bucket.settings.lifecycle is None else attrs.evolve(version, expiry=expiry_in(bucket, version))
