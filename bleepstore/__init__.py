@@ -26,6 +26,7 @@ from bleepstore.access import (
     SessionCredentials,
     WebIdentity,
 )
+from bleepstore.cluster_status import ClusterCounters, ClusterMember, ClusterStatus
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.cors import CorsRule
@@ -108,6 +109,9 @@ __all__ = [
     "CannedPolicy",
     "Checksum",
     "ChecksumType",
+    "ClusterCounters",
+    "ClusterMember",
+    "ClusterStatus",
     "CompletedPart",
     "ConfigurationKind",
     "ConfigurationPage",

@@ -27,6 +27,7 @@ from bleepstore.catalog.apply import REMEMBERED_REQUESTS
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.snapshot import hash_of, write_copy
 from bleepstore.clock import SteadyClock
+from bleepstore.cluster_status import ClusterStatus
 from bleepstore.codec import MalformedRecord, decode_command, encode_command, encode_result
 from bleepstore.commands import BeginSweep, Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
@@ -34,6 +35,7 @@ from bleepstore.raft.ids import check_id, new_id
 from bleepstore.raft.messages import Accepted, ConfChange, Configuration, NodeId, Refusal, Role
 from bleepstore.raft.node import Node
 from bleepstore.raft.node_settings import DEFAULTS, Host, NodeSettings
+from bleepstore.raft.node_status import status_of
 from bleepstore.raft.sqlite_log import create_log, open_log, read_identity
 from bleepstore.raft.state import RandomSource
 from bleepstore.raft.state_machine import SnapshotRefused
@@ -285,6 +287,10 @@ class RaftCommitter:
             raise ServiceUnavailable(f"{error}.") from error
         except (TimedOut, NodeEnded) as error:
             raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
+
+    def cluster_status(self) -> ClusterStatus:
+        """See the `Committer`."""
+        return status_of(self._node)
 
 
 def clocks_of(state_machine: CatalogStateMachine, source: Callable[[], int]) -> tuple[SteadyClock, Callable[[], int]]:

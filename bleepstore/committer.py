@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from bleepstore.catalog.port import CatalogPort
+from bleepstore.cluster_status import ClusterStatus
 from bleepstore.commands import Command, PutObject, Result
 from bleepstore.errors import S3Error, SlowDown, StorageFull
 from bleepstore.model import Inline
@@ -39,6 +40,9 @@ class Committer(Protocol):
 
     def read_barrier(self) -> None:
         """Return once every command that was acknowledged before this call can be seen by queries."""
+
+    def cluster_status(self) -> ClusterStatus | None:
+        """What the node is at that the commands are replicated by; None: they are not. Never waits."""
 
 
 class Pending:
@@ -250,3 +254,6 @@ class DirectCommitter:
 
     def read_barrier(self) -> None:
         """Nothing to wait for: an acknowledged command is in the file that every query reads."""
+
+    def cluster_status(self) -> None:
+        """There is no cluster."""

@@ -116,6 +116,11 @@ def is_arn(principal_id: str) -> bool:
     return principal_id.startswith("arn:")
 
 
+def account_of(arn: str) -> str:
+    """The id of the account whose user or role has this ARN."""
+    return arn.split(":")[4]
+
+
 def user_of(arn: str) -> str:
     """The name of the user that has this ARN."""
     return arn.rpartition("/")[2]
@@ -234,7 +239,7 @@ class Bucket:
     settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
     #: None: it never kept versions.
     versioning: Versioning | None = attrs.field(kw_only=True, default=None)
-    #: Whether what it holds is counted: it has a quota, or its owner has.
+    #: Whether what it holds is counted: it has a quota, or its owner has, or a user or role of that.
     keeps_usage: bool = attrs.field(kw_only=True, default=False)
 
     @property
@@ -418,6 +423,8 @@ class ObjectVersion(_Attributed):
     size: int
     modified_ms: int
     owner: Owner
+    #: Of the owner's account or of another: the ARN of the user or the role that made it; None: an account itself did.
+    creator_id: str | None = None
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum: Checksum | None = None
     parts_count: int | None = None
@@ -462,6 +469,11 @@ class Upload(_Attributed):
     backend_token: UploadToken | None = None
     #: If a rule of the bucket's lifecycle will abort it.
     expiry: Expiry | None = attrs.field(default=None, eq=False)
+
+    @property
+    def creator_id(self) -> str | None:
+        """As the object will have it: its initiator, if that is no account."""
+        return self.initiator.id if is_arn(self.initiator.id) else None
 
     @property
     def initiated(self) -> dt.datetime:

@@ -1,8 +1,10 @@
-"""How much may be stored: quotas of buckets and of accounts, and how much there is.
+"""How much may be stored: quotas of buckets, of accounts and of their users, and how much there is.
 
 What counts is what Amazon's CloudWatch counts as BucketSizeBytes: "all objects in the bucket (both current and
 noncurrent objects), including the size of all parts for all incomplete multipart uploads". A delete marker is an object
-of no bytes; a part is none. A quota of an account counts all buckets that the account owns, whoever writes to them.
+of no bytes; a part is none. A quota of an account counts all buckets that the account owns, whoever writes to them; one
+of a user, or of a role with all its sessions, what that has made in them: what it wrote, copied or marked as deleted,
+and the parts of uploads that it began.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ class QuotaScope(enum.StrEnum):
 
     BUCKET = "bucket"
     ACCOUNT = "account"
+    USER = "user"
 
 
 @attrs.frozen
@@ -26,6 +29,30 @@ class Usage:
 
     objects: int = 0
     bytes: int = 0
+
+
+@attrs.frozen
+class Growth:
+    """What a change makes more of: in its bucket, and of what `creator_id` has made, who makes it. The first is less
+    where it replaces what somebody else has made."""
+
+    creator_id: str | None
+    bucket: Usage
+    creator: Usage
+
+    @classmethod
+    def by(cls, creator_id: str | None, more: Usage) -> Growth:
+        """By what replaces nothing of somebody else."""
+        return cls(creator_id, more, more)
+
+    @classmethod
+    def by_write(cls, creator_id: str | None, size: int, replaced: tuple[str | None, int] | None) -> Growth:
+        """By an object of `size` bytes instead of one that has the creator and the size `replaced`, if there is one."""
+        one = Usage(1, size)
+        if replaced is None:
+            return cls(creator_id, one, one)
+        more = Usage(0, size - replaced[1])
+        return cls(creator_id, more, more if replaced[0] == creator_id else one)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,17 +78,19 @@ class Quota:
 
 @attrs.frozen(kw_only=True)
 class CountedQuota:
-    """A quota of a bucket, by its name, or of an account, by its id, and what counts in it."""
+    """A quota of a bucket, by its name, of an account, by its id, or of a user or a role, by its ARN, and what counts
+    in it."""
 
     scope: QuotaScope
     name: str
     quota: Quota
     usage: Usage
 
-    def exceeded_by(self, more: Usage) -> tuple[str, int] | None:
-        """What of it would be exceeded by so much more, and the limit. Nothing is by a change that makes it no larger:
-        what exceeds a quota that was lowered can be replaced by less."""
+    def exceeded_by(self, growth: Growth) -> tuple[str, int] | None:
+        """What of it would be exceeded by a change, and the limit. Nothing is by one that makes it no larger: what
+        exceeds a quota that was lowered can be replaced by less."""
         limits, usage = self.quota, self.usage
+        more = growth.creator if self.scope is QuotaScope.USER else growth.bucket
         if limits.max_bytes is not None and more.bytes > 0 and usage.bytes + more.bytes > limits.max_bytes:
             return "bytes", limits.max_bytes
         if limits.max_objects is not None and more.objects > 0 and usage.objects + more.objects > limits.max_objects:

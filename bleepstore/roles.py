@@ -35,13 +35,17 @@ class Role:
 
     @property
     def arn(self) -> str:
-        return f"arn:aws:iam::{self.account.id}:role/{self.name}"
+        return role_arn(self.account.id, self.name)
 
 
 def check_role_name(name: str) -> None:
     """Raise InvalidArgument unless a role may have this name."""
     if not _NAME.fullmatch(name):
         raise InvalidArgument("The name of a role is 1 to 64 letters, digits and characters of _+=,.@-", "name", name)
+
+
+def role_arn(account_id: str, name: str) -> str:
+    return f"arn:aws:iam::{account_id}:role/{name}"
 
 
 def parse_role_arn(arn: str) -> tuple[str, str] | None:

@@ -1,11 +1,11 @@
-"""`bleepstore quotas`: how much buckets and accounts may hold, and how much they do."""
+"""`bleepstore quotas`: how much buckets, accounts and users may hold, and how much they do."""
 
 from __future__ import annotations
 
 import argparse
 import re
 
-from bleepstore import CountedQuota, QuotaScope
+from bleepstore import CountedQuota
 from bleepstore.store.facade import open_quotas
 from bleepstore_server.cli_data import add_data, existing
 
@@ -16,9 +16,9 @@ _SIZE = re.compile(r"(\d{1,18})([KMGTP]?)(iB)?", re.ASCII)
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     quotas = commands.add_parser(
         "quotas",
-        help="limit what buckets and accounts may hold, and show what they do",
-        description="Quotas of buckets and of accounts: of an account all buckets count that it owns. All of it works "
-        "while a server runs, which heeds it at once.",
+        help="limit what buckets, accounts and users may hold, and show what they do",
+        description="Quotas of buckets, of accounts and of users: of an account all buckets count that it owns, of a "
+        "user what it has made in these. All of it works while a server runs, which heeds it at once.",
     )
     actions = quotas.add_subparsers(required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
@@ -27,8 +27,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     whose = one.add_mutually_exclusive_group(required=True)
     whose.add_argument("--bucket", metavar="NAME")
     whose.add_argument("--account", metavar="ID", help="the canonical user id of an account")
+    whose.add_argument(
+        "--user", metavar="ARN", help="of a user, as `bleepstore users list` shows it, or of a role, with its sessions"
+    )
 
-    put = actions.add_parser("set", parents=[common, one], help="limit what a bucket, or an account, may hold")
+    put = actions.add_parser("set", parents=[common, one], help="limit what a bucket, an account or a user may hold")
     put.add_argument(
         "--bytes", metavar="SIZE", type=parse_size, help="at most so many bytes; 10G and 10GiB are 10 * 1024³"
     )
@@ -59,11 +62,12 @@ def _set(arguments: argparse.Namespace) -> None:
         quotas.put_quota(
             bucket=arguments.bucket,
             account=arguments.account,
+            user=arguments.user,
             max_bytes=arguments.bytes,
             max_objects=arguments.objects,
         )
         for counted in quotas.list_quotas():
-            if counted.name == (arguments.account if counted.scope is QuotaScope.ACCOUNT else arguments.bucket):
+            if counted.name == getattr(arguments, counted.scope):
                 print(_line(counted))
 
 
@@ -75,7 +79,7 @@ def _show(arguments: argparse.Namespace) -> None:
 
 def _remove(arguments: argparse.Namespace) -> None:
     with open_quotas(existing(arguments.data)) as quotas:
-        quotas.delete_quota(bucket=arguments.bucket, account=arguments.account)
+        quotas.delete_quota(bucket=arguments.bucket, account=arguments.account, user=arguments.user)
 
 
 def _recount(arguments: argparse.Namespace) -> None:

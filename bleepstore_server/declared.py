@@ -50,13 +50,15 @@ class Canned:
 
 @attrs.frozen(kw_only=True)
 class DeclaredUser:
-    """A user of an account, or of the store's owner. `policies` are documents by their names."""
+    """A user of an account, or of the store's owner. `policies` are documents by their names, `quota` is what it may
+    store in the buckets of its account."""
 
     name: str
     account: str | None = None
     path: str = "/"
     canned: tuple[Canned, ...] = ()
     policies: dict[str, Document] = attrs.field(factory=dict)
+    quota: Quota | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -186,6 +188,8 @@ def _apply_user(store: Store, user: DeclaredUser) -> None:
     for name, text in policies.items():
         if known.policies.get(name) != text:
             store.users.put_policy(user.name, name, text, account=account)
+    if user.quota is not None:
+        _put_quota(store, user.quota, QuotaScope.USER, known.arn)
 
 
 def _apply_key(store: Store, key: DeclaredKey, path: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from types import TracebackType
+from typing import BinaryIO
 
 from bleepstore.errors import ObjectDamaged
 from bleepstore_server.http1.connection import Connection
@@ -120,6 +121,9 @@ class Answer:
                     body.error_code = "InternalError"
                     raise
                 return
+            if body.length and body.stored.file is not None:
+                self._send_read(body, body.stored.file)
+                return
         for piece in body:
             self._write(piece)
         if not self.is_begun:
@@ -169,6 +173,24 @@ class Answer:
             if stop == offset + count:
                 comparison.finish()
             _send_file(connection, body, descriptor, start, stop - start)
+
+    def _send_read(self, body: ObjectBody, file: BinaryIO) -> None:
+        """Send what has no descriptor, as it is read: so much of it is kept for a client that reads slowly. If its
+        first bytes are damaged the answer has not begun."""
+        left, head = body.length, self._head
+        assert head is not None
+        buffer = memoryview(bytearray(min(left, _COMPARED)))
+        while left:
+            try:
+                count = file.readinto(buffer[:left])  # type: ignore[attr-defined]  # every file of an object has it
+            except Exception:
+                body.error_code = "InternalError"
+                raise
+            self.is_begun = True
+            self._connection.send(*((head, buffer[:count]) if head else (buffer[:count],)))
+            body.sent += count
+            left -= count
+            head = b""
 
     def _send_copies(self, body: ObjectBody, descriptor: int) -> None:
         """Send a file a little at a time: so much of it is kept for a client that reads slowly. What is not large is

@@ -17,6 +17,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 from bleepstore import Store
 from bleepstore.backends.memory import MemoryBackend
@@ -52,6 +55,44 @@ def elect(cluster: LocalCluster, leader: Member) -> None:
         member.committer.read_barrier()
 
 
+@attrs.frozen
+class Nodes:
+    """Three nodes, and a store at each: first that of the node that was made the leader."""
+
+    cluster: LocalCluster
+    network: MemoryNetwork
+    backend: MemoryBackend
+
+    def open_at(
+        self,
+        member: Member,
+        *,
+        clock: Callable[[], int] = now_ms,
+        inline_limit: int = MEMORY_INLINE_LIMIT,
+        acl_defaults: str = "s3",
+        close: Callable[[], None] = lambda: None,
+    ) -> Store:
+        """A store on a node, which calls `close` when it is closed."""
+        steady, wall = clocks_of(member.state_machine, clock)
+        parts = Parts(member.catalog, member.committer, self.backend, steady, wall, Stamps(steady, wall))
+        settings = Settings(inline_limit=inline_limit, clock=clock, acl_defaults=acl_defaults)
+        assert member.catalog.path is not None
+        home, lease = member.catalog.path.parent, LeaderLease(member.node)
+        return Store(Engine(parts, settings, close=close, folder=home, lease=lease, open_keys=lambda: KEYS))
+
+
+@contextlib.contextmanager
+def open_nodes(settings: NodeSettings = _SETTINGS) -> Iterator[Nodes]:
+    """Three nodes, the first of which leads."""
+    with contextlib.ExitStack() as stack:
+        parent = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bleepstore-cluster-", dir=parent))
+        network = stack.enter_context(MemoryNetwork(as_bytes=True))
+        cluster = stack.enter_context(LocalCluster(Path(folder), network, settings=settings))
+        elect(cluster, next(iter(cluster.members.values())))
+        yield Nodes(cluster, network, MemoryBackend())
+
+
 @contextlib.contextmanager
 def open_stores(
     *,
@@ -62,31 +103,17 @@ def open_stores(
 ) -> Iterator[tuple[Store, Store]]:
     """Two empty stores of one cluster: at the leader and at a follower. They end with the block, or when the
     follower's is closed."""
-    with contextlib.ExitStack() as stack:
-        parent = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bleepstore-cluster-", dir=parent))
-        network = stack.enter_context(MemoryNetwork(as_bytes=True))
-        cluster = stack.enter_context(LocalCluster(Path(folder), network, settings=_SETTINGS))
-        leader, follower, _other = cluster.members.values()
-        elect(cluster, leader)
-        backend = MemoryBackend()
 
-        def open_at(member: Member, clock: Callable[[], int], close: Callable[[], None]) -> Store:
-            steady, wall = clocks_of(member.state_machine, clock)
-            parts = Parts(member.catalog, member.committer, backend, steady, wall, Stamps(steady, wall))
-            settings = Settings(inline_limit=inline_limit, clock=clock, acl_defaults=acl_defaults)
-            assert member.catalog.path is not None
-            home, lease = member.catalog.path.parent, LeaderLease(member.node)
-            engine = Engine(parts, settings, close=close, folder=home, lease=lease, open_keys=lambda: KEYS)
-            return Store(engine)
+    def close() -> None:
+        at_leader.close()
+        nodes.cluster.close()
 
-        def close() -> None:
-            at_leader.close()
-            cluster.close()
-
-        at_leader = open_at(leader, clock, lambda: None)
+    with open_nodes() as nodes:
+        leader, follower, _other = nodes.cluster.members.values()
+        options: dict[str, Any] = {"inline_limit": inline_limit, "acl_defaults": acl_defaults}
+        at_leader = nodes.open_at(leader, clock=clock, **options)
         at_leader.jobs.start()
-        with open_at(follower, clock_of_follower or clock, close) as at_follower:
+        with nodes.open_at(follower, clock=clock_of_follower or clock, close=close, **options) as at_follower:
             yield at_leader, at_follower
 
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,9 +23,10 @@ _SPACE = 8 << 30
 if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _SPACE:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", os.fspath(_IN_MEMORY))
 
-# Hundreds of processes start in these tests. What they compile is kept; not beside the code, if nobody wants it there.
-if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-    os.environ.setdefault("PYTHONPYCACHEPREFIX", os.fspath(Path(__file__).parents[1] / ".cache" / "pycache"))
+# Hundreds of processes start in these tests. What they compile is kept beside the code, also where that was not wanted:
+# in another folder they would not find what pip compiled, and compile a few thousand modules of it again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The contract suites are tests that ship in the package.
 pytest.register_assert_rewrite("bleepstore.testing")

@@ -23,7 +23,7 @@ BASE = frozenset(
         "errors", "posix", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings",
         "names", "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
         "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
-        "inventory", "replication",
+        "inventory", "replication", "cluster_status",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -38,6 +38,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "configurations": frozenset({"errors"}),
     "events": frozenset(),
     "replication": frozenset(),
+    "cluster_status": frozenset(),
     "senders": frozenset({"errors", "events"}),
     "remotes": frozenset({"errors", "model", "encryption", "senders"}),
     "website": frozenset(),
@@ -80,7 +81,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "jobs": BASE | {"commands", "catalog", "committer", "backends", "senders"},
     "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing", "senders", "remotes"},
     "filesystem": BASE | {"commands", "store"},
-    "raft": frozenset({"errors"}),
+    "raft": frozenset({"errors", "cluster_status"}),
     "cluster": BASE | {"raft", "codec", "commands", "catalog", "committer", "store", "backends"},
 }
 #: What ships for tests stands above everything.

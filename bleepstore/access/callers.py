@@ -75,6 +75,11 @@ class Caller:
         return self.account if self.user is None else Owner(self.user.arn, self.user.name)
 
     @property
+    def creator_id(self) -> str | None:
+        """The ARN of the user or the role, in whose quota counts what it makes; None: it is an account."""
+        return None if self.user is None else self.user.arn
+
+    @property
     def requester(self) -> str:
         """How logs, events and refusals name it: by the id of its `principal`, a session of a role by its own ARN."""
         return self.user.session_arn if isinstance(self.user, RoleSession) else self.principal.id

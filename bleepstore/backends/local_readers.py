@@ -84,9 +84,14 @@ class PartsSpan(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        view = memoryview(buffer).cast("B")
+        while self._position < self.stop and len(view):
+            count = self._open_part().readinto(view[: self.stop - self._position])
+            self._position += count
+            if count:
+                return count
+            self._end_part()
+        return 0
 
     def read(self, size: int = -1) -> bytes:
         wanted = self.stop - self._position
@@ -94,21 +99,29 @@ class PartsSpan(io.RawIOBase):
             wanted = min(size, wanted)
         pieces = []
         while wanted:
-            if self._part is None:
-                self._part = self._open_part()
-            piece = self._part.read(wanted)
-            if not piece:
-                self._part.close()
-                self._part = None
-                if self._position < self._part_stop:
-                    raise BlobDamaged(self._folder.name, "a part was cut off while it was read")
-                continue
+            piece = self._open_part().read(wanted)
             pieces.append(piece)
             wanted -= len(piece)
             self._position += len(piece)
+            if not piece:
+                self._end_part()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def _end_part(self) -> None:
+        """The part gives no more. Raises BlobDamaged if it should."""
+        if self._part is not None:
+            self._part.close()
+            self._part = None
+        if self._position < self._part_stop:
+            raise BlobDamaged(self._folder.name, "a part was cut off while it was read")
+
     def _open_part(self) -> FileSpan:
+        """The part that has the next byte."""
+        if self._part is None:
+            self._part = self._open_next()
+        return self._part
+
+    def _open_next(self) -> FileSpan:
         number = bisect.bisect_right(self._ends, self._position)
         begin = self._ends[number - 1] if number else 0
         size = self._ends[number] - begin

@@ -74,6 +74,11 @@ class MemoryBackend:
             return found[0].get_object(found[1], start, stop)
         return io.BytesIO(found if start == 0 and stop is None else found[start:stop])
 
+    def bytes_of(self, handle: str) -> bytes | None:
+        """All bytes of a blob, without a file around them; None if they are not in this dictionary."""
+        data = self._blobs.get(handle, (0, handle))[1]
+        return data if isinstance(data, bytes) else None
+
     def _read(self, handle: str, start: int = 0, stop: int | None = None) -> bytes:
         with self.get_object(handle, start, stop) as reader:
             return reader.read()

@@ -26,6 +26,7 @@ from bleepstore.errors import (
     UserAlreadyExists,
 )
 from bleepstore.model import MAX_USER_POLICIES, User
+from bleepstore.quotas import QuotaScope
 
 
 def put_credential(tables: Tables, command: PutCredential) -> Result:
@@ -79,6 +80,7 @@ def delete_user(tables: Tables, command: DeleteUser) -> Result:
     if user is None:
         return NoSuchUser(command.account_id, command.name)
     tables.delete_user(user)
+    tables.put_quota(QuotaScope.USER, user.arn, None)
     return Done()
 
 

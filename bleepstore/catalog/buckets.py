@@ -52,7 +52,8 @@ def delete_bucket(tables: Tables, command: DeleteBucket) -> Result:
     if tables.has_versions(bucket.bucket_id):
         return BucketNotEmpty(command.bucket, bucket.versioning is not None)
     if bucket.keeps_usage:
-        tables.add_usage(bucket.bucket_id, 0, -tables.count_usage(bucket.bucket_id).bytes)
+        for initiator_id, size in tables.parts_by_initiator(bucket.bucket_id):
+            tables.add_usage(bucket.bucket_id, initiator_id, 0, -size)
     tables.remove_bucket(bucket.bucket_id)
     return Done()
 

@@ -34,7 +34,8 @@ def follow_provider(tables: Tables, command: FollowProvider) -> Result:
         completed = tables.find_completed(bucket_id, command.upload_id, command.key)
         if completed is not None and completed.etag == written.etag and is_known:  # the completion was sent again
             return Written(completed.version_id, completed.modified_ms)
-        if tables.has_upload(bucket_id, command.key, command.upload_id):
-            end_upload(tables, bucket, command.upload_id)
+        initiator_id = tables.initiator_of(bucket_id, command.key, command.upload_id)
+        if initiator_id is not None:
+            end_upload(tables, bucket, command.upload_id, initiator_id)
             tables.keep_completed(bucket_id, command.upload_id, written, None)
     return write_version(tables, bucket, written, current, is_garbage=False)

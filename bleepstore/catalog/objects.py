@@ -20,7 +20,7 @@ from bleepstore.acl_rules import check_public, is_enforced, is_given_away
 from bleepstore.catalog.conditions import check_current, check_owner, check_write
 from bleepstore.catalog.events import record_event
 from bleepstore.catalog.port import Tables
-from bleepstore.catalog.quotas import check_quota, more_by_write
+from bleepstore.catalog.quotas import check_quota, count_replacement, growth_by_write
 from bleepstore.catalog.records import DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.replication import queue_marker, queue_write
 from bleepstore.catalog.sweeps import check_fence
@@ -75,8 +75,7 @@ def put_object(tables: Tables, command: PutObject) -> Result:
     if refused is None and attributes.grants is not None:
         refused = check_public(bucket.settings, attributes.grants)
     if refused is None and bucket.keeps_usage:
-        more = more_by_write(tables, bucket, command.key, command.size, current)
-        refused = check_quota(tables, bucket, command.bucket, more)
+        refused = check_quota(tables, bucket, growth_by_write(tables, bucket, command, current))
     return refused or write_version(tables, bucket, command, current)
 
 
@@ -217,7 +216,7 @@ def write_version(
         if bucket.is_watched:
             _record_write(tables, bucket, command, version_id)
         if bucket.keeps_usage:
-            tables.add_usage(bucket.bucket_id, 1, command.size)
+            tables.add_usage(bucket.bucket_id, command.creator_id, 1, command.size)
         return Written(version_id, command.time_ms, default)
     if current is not None:
         sequence = max(sequence, current.sequence + 1)
@@ -230,7 +229,7 @@ def write_version(
     if bucket.is_watched:
         _record_write(tables, bucket, command, None)
     if bucket.keeps_usage:
-        tables.add_usage(bucket.bucket_id, current is None, command.size - (0 if current is None else current.size))
+        count_replacement(tables, bucket, command, current)
     return Written(None, command.time_ms)
 
 
@@ -300,7 +299,8 @@ def add_delete_marker(
     if command.owner is not None:
         owner_id = command.owner.id
         tables.remember_owner(command.owner)
-    _insert_marker(tables, bucket, DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms))
+    marker = DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms, command.creator_id)
+    _insert_marker(tables, bucket, marker)
     if bucket.is_watched:
         record_removal(tables, bucket, command, entry.key, version_id, is_marked=True)
     # "The delete markers added by the S3 Lifecycle expiration rule won't be replicated."
@@ -318,7 +318,8 @@ def add_replica_marker(
     if isinstance(made, S3Error):
         return made
     tables.remember_owner(command.owner)
-    _insert_marker(tables, bucket, DeleteMarker(key, version_id, made, command.owner.id, time_ms))
+    marker = DeleteMarker(key, version_id, made, command.owner.id, time_ms, command.creator_id)
+    _insert_marker(tables, bucket, marker)
     if bucket.is_watched:
         name = "ObjectRemoved:DeleteMarkerCreated"
         record_event(tables, bucket, name, key, command.time_ms, None, version_id=version_id)
@@ -340,7 +341,8 @@ def add_older_replica(
     tables.remember_owner(command.owner)
     written = command.written
     if written is None:
-        marker = DeleteMarker(key, version_id, sequence, command.owner.id, command.modified_ms)
+        owner_id, creator_id = command.owner.id, command.creator_id
+        marker = DeleteMarker(key, version_id, sequence, owner_id, command.modified_ms, creator_id)
         _insert_marker(tables, bucket, marker)
     else:
         if bucket.settings.ownership is not None:
@@ -349,7 +351,7 @@ def add_older_replica(
             written, _ = _with_default_lock(tables, bucket.object_lock, written)
         tables.write_version(bucket_id, written, version_id, sequence, None)
         if bucket.keeps_usage:
-            tables.add_usage(bucket_id, 1, written.size)
+            tables.add_usage(bucket_id, written.creator_id, 1, written.size)
         if bucket.is_watched:
             _record_write(tables, bucket, written, version_id)
     inserted = tables.version_at(bucket_id, key, sequence)
@@ -361,7 +363,7 @@ def add_older_replica(
 def _insert_marker(tables: Tables, bucket: StoredBucket, marker: DeleteMarker) -> None:
     tables.insert_delete_marker(bucket.bucket_id, marker)
     if bucket.keeps_usage:
-        tables.add_usage(bucket.bucket_id, 1, 0)
+        tables.add_usage(bucket.bucket_id, marker.creator_id, 1, 0)
 
 
 def _next_id(bucket: StoredBucket, request_id: str, position: int) -> str:
@@ -418,7 +420,7 @@ def remove_row(
     bucket_id = bucket.bucket_id
     tables.remove_version(bucket_id, key, version)
     if bucket.keeps_usage:
-        tables.add_usage(bucket_id, -1, -version.size)
+        tables.add_usage(bucket_id, version.creator_id, -1, -version.size)
     tables.set_replaced_sequence(bucket_id, key, version.sequence, GONE)
     if is_garbage and version.handle is not None:
         tables.discard(version.handle)

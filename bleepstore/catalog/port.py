@@ -224,13 +224,16 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     # -- quotas
 
     def list_quotas(self) -> list[CountedQuota]:
-        """All, those of accounts first, in the order of their names."""
+        """All, those of accounts first, then those of buckets, in the order of their names."""
 
-    def quotas_of(self, bucket_id: int) -> list[CountedQuota]:
-        """Those in which a bucket counts."""
+    def quotas_of(self, bucket_id: int, creator_id: str | None) -> list[CountedQuota]:
+        """Those in which a bucket counts, and what `creator_id` makes in it."""
 
     def count_usage(self, bucket_id: int) -> Usage:
         """What is in a bucket, by looking at all of it."""
+
+    def count_quota(self, scope: QuotaScope, name: str) -> Usage:
+        """What counts in a quota, by looking at all of it."""
 
     def totals(self) -> Totals:
         """What is in the store, by looking at all of it."""
@@ -348,28 +351,28 @@ class Tables(Protocol):
     # -- quotas
 
     def put_quota(self, scope: QuotaScope, name: str, quota: Quota | None) -> None:
-        """Instead of what there was; none, if it is None. The name is a bucket's, which exists, or an account's id.
-        What is stored is counted by `recount` alone."""
+        """Instead of what there was; none, if it is None. The name is a bucket's, which exists, an account's id, or the
+        ARN of a user or a role. What is stored is counted by `recount` alone."""
 
-    def quotas_of(self, bucket_id: int) -> Sequence[CountedQuota]:
-        """Those in which a bucket counts."""
+    def quotas_of(self, bucket_id: int, creator_id: str | None) -> Sequence[CountedQuota]:
+        """Those in which a bucket counts, and what `creator_id` makes in it: the account itself, if that is None or no
+        ARN."""
 
-    def add_usage(self, bucket_id: int, objects: int, size: int) -> None:
-        """Count so many objects and bytes more, or fewer, in the quotas of a bucket that `keeps_usage`."""
-
-    def count_usage(self, bucket_id: int) -> Usage:
-        """What is in a bucket, by looking at all of it."""
+    def add_usage(self, bucket_id: int, creator_id: str | None, objects: int, size: int) -> None:
+        """Count so many objects and bytes more, or fewer, in these quotas of a bucket that `keeps_usage`."""
 
     def recount(self, scope: QuotaScope, name: str) -> None:
         """Have a quota count what is stored."""
 
     def list_quotas(self) -> Sequence[CountedQuota]:
-        """All, those of accounts first, in the order of their names."""
+        """All, those of accounts first, then those of buckets, in the order of their names."""
 
     # -- roles and sessions
 
     def put_role(self, command: PutRole) -> None:
         """A new role, or other documents and another length of sessions for a known one."""
+
+    def has_role(self, account_id: str, name: str) -> bool: ...
 
     def delete_role(self, account_id: str, name: str) -> bool:
         """Whether there was such a role."""
@@ -459,7 +462,8 @@ class Tables(Protocol):
 
     # -- uploads
 
-    def has_upload(self, bucket_id: int, key: str, upload_id: str) -> bool: ...
+    def initiator_of(self, bucket_id: int, key: str, upload_id: str) -> str | None:
+        """The id of who began an upload, if it is under way."""
 
     def find_upload(self, bucket: str, bucket_id: int, key: str, upload_id: str) -> Upload | None: ...
 
@@ -479,6 +483,9 @@ class Tables(Protocol):
 
     def parts_size(self, upload_id: str) -> int:
         """The bytes of all parts of an upload."""
+
+    def parts_by_initiator(self, bucket_id: int) -> Sequence[tuple[str, int]]:
+        """(id of who began an upload, bytes of all parts of its uploads in the bucket), in the order of the ids."""
 
     def part_handles(self, upload_id: str) -> dict[int, str]:
         """The blob of each part, by its number."""

@@ -99,7 +99,7 @@ class StoredBucket(NamedTuple):
     versioning: Versioning | str | None
     #: Of all its settings those that commands on objects look at.
     settings: BucketSettings
-    #: Whether what it holds is counted: it has a quota, or its owner has.
+    #: Whether what it holds is counted: it has a quota, or its owner has, or a user or role of that.
     keeps_usage: bool
     location: str
     #: Whether anybody wants to know what happens to its objects.
@@ -127,6 +127,8 @@ class StoredVersion(NamedTuple):
     is_current: bool
     is_delete_marker: bool
     size: int
+    #: As in `ObjectVersion`.
+    creator_id: str | None
 
 
 class DeleteMarker(NamedTuple):
@@ -137,6 +139,7 @@ class DeleteMarker(NamedTuple):
     sequence: int
     owner_id: str
     modified_ms: int
+    creator_id: str | None
 
 
 class RecordedEvent(NamedTuple):

@@ -14,7 +14,7 @@ from bleepstore.commands import Done, PutObject, PutReplica, PutReplicaAttribute
 from bleepstore.errors import InvalidRequest, NoSuchBucket, NoSuchVersion, S3Error
 from bleepstore.model import BlobRef, Versioning
 from bleepstore.object_lock import check_change, no_lock
-from bleepstore.quotas import Usage
+from bleepstore.quotas import Growth, Usage
 
 
 def put_replica(tables: Tables, command: PutReplica) -> Result:
@@ -32,9 +32,10 @@ def put_replica(tables: Tables, command: PutReplica) -> Result:
         return Written(command.version_id, command.modified_ms)
     if bucket.versioning != Versioning.ENABLED:
         return InvalidRequest("Destination bucket must have versioning enabled.")
-    size = 0 if written is None else written.size
-    if bucket.keeps_usage and (exceeded := check_quota(tables, bucket, command.bucket, Usage(1, size))):
-        return exceeded
+    if bucket.keeps_usage:
+        growth = Growth.by(command.creator_id, Usage(1, 0 if written is None else written.size))
+        if exceeded := check_quota(tables, bucket, growth):
+            return exceeded
     if written is not None and (refused := _check(bucket, written)):
         return refused
     latest = tables.latest_version(bucket.bucket_id, command.key)

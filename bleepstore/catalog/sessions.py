@@ -5,7 +5,8 @@ from __future__ import annotations
 from bleepstore.catalog.port import Tables
 from bleepstore.commands import DeleteRole, Done, PutRole, PutSessionKey, Result, RevokeSessions
 from bleepstore.errors import NoSuchRole
-from bleepstore.roles import MAX_SESSION_MS
+from bleepstore.quotas import QuotaScope
+from bleepstore.roles import MAX_SESSION_MS, role_arn
 
 
 def put_role(tables: Tables, command: PutRole) -> Result:
@@ -17,7 +18,10 @@ def put_role(tables: Tables, command: PutRole) -> Result:
 
 def delete_role(tables: Tables, command: DeleteRole) -> Result:
     """Its sessions end with it: the next role of this name has another id."""
-    return Done() if tables.delete_role(command.account_id, command.name) else NoSuchRole(command.name)
+    if not tables.delete_role(command.account_id, command.name):
+        return NoSuchRole(command.name)
+    tables.put_quota(QuotaScope.USER, role_arn(command.account_id, command.name), None)
+    return Done()
 
 
 def put_session_key(tables: Tables, command: PutSessionKey) -> Result:

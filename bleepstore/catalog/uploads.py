@@ -8,7 +8,7 @@ from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current
 from bleepstore.catalog.objects import check_lockable, write_version
 from bleepstore.catalog.port import Tables
-from bleepstore.catalog.quotas import check_quota, more_by_write
+from bleepstore.catalog.quotas import check_quota, growth_by_write
 from bleepstore.catalog.records import CompletedUpload, StoredBucket, StoredVersion
 from bleepstore.catalog.sweeps import check_fence
 from bleepstore.commands import (
@@ -24,7 +24,7 @@ from bleepstore.commands import (
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
 from bleepstore.events import Origin
 from bleepstore.model import NULL_VERSION, UNCONDITIONAL, BlobRef, ObjectAttributes, Upload, is_arn
-from bleepstore.quotas import Usage
+from bleepstore.quotas import Growth, Usage
 
 _BY_COMPLETION = Origin(event="ObjectCreated:CompleteMultipartUpload")
 
@@ -49,38 +49,41 @@ def register_part(tables: Tables, command: RegisterPart) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
-    if not tables.has_upload(bucket.bucket_id, command.key, command.upload_id):
+    initiator_id = tables.initiator_of(bucket.bucket_id, command.key, command.upload_id)
+    if initiator_id is None:
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
     if refusal := check_fence(tables, command.stored_ms):
         return refusal
     previous = tables.find_part(command.upload_id, command.number)
     more = command.size - (0 if previous is None else previous[1])
-    if bucket.keeps_usage and (exceeded := check_quota(tables, bucket, command.bucket, Usage(0, more))):
-        return exceeded
+    if bucket.keeps_usage:
+        growth = Growth.by(initiator_id, Usage(0, more))
+        if exceeded := check_quota(tables, bucket, growth):
+            return exceeded
     if previous is not None and previous[0] != command.handle:
         tables.discard_part(command.upload_id, command.number)
     tables.put_part(command)
     if bucket.keeps_usage:
-        tables.add_usage(bucket.bucket_id, 0, more)
+        tables.add_usage(bucket.bucket_id, initiator_id, 0, more)
     return Done()
 
 
-def end_upload(tables: Tables, bucket: StoredBucket, upload_id: str) -> None:
+def end_upload(tables: Tables, bucket: StoredBucket, upload_id: str, initiator_id: str) -> None:
     """Remove an upload and its parts, which become garbage."""
     if bucket.keeps_usage:
-        tables.add_usage(bucket.bucket_id, 0, -tables.parts_size(upload_id))
+        tables.add_usage(bucket.bucket_id, initiator_id, 0, -tables.parts_size(upload_id))
     tables.discard_upload(upload_id)
 
 
 def _check_quota(
-    tables: Tables, bucket: StoredBucket, command: CompleteUpload, current: StoredVersion | None
+    tables: Tables, bucket: StoredBucket, completed: PutObject, upload_id: str, current: StoredVersion | None
 ) -> S3Error | None:
     """The parts, which count too, go when the object comes."""
     if not bucket.keeps_usage:
         return None
-    more = more_by_write(tables, bucket, command.key, command.size, current)
-    more = Usage(more.objects, more.bytes - tables.parts_size(command.upload_id))
-    return check_quota(tables, bucket, command.bucket, more)
+    growth, parts = growth_by_write(tables, bucket, completed, current), tables.parts_size(upload_id)
+    made = [Usage(more.objects, more.bytes - parts) for more in (growth.bucket, growth.creator)]
+    return check_quota(tables, bucket, Growth(growth.creator_id, *made))
 
 
 def _check_condition(tables: Tables, current: StoredVersion | None, command: CompleteUpload) -> S3Error | None:
@@ -124,12 +127,12 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     current = tables.current_version(bucket_id, command.key)
     if refusal := _check_condition(tables, current, command) or _check_parts(tables, command):
         return refusal
-    if refusal := _check_quota(tables, bucket, command, current):
-        return refusal
     completed = completed_object(command, upload)
+    if refusal := _check_quota(tables, bucket, completed, command.upload_id, current):
+        return refusal
     written = write_version(tables, bucket, completed, current)
     if isinstance(written, Written):
-        end_upload(tables, bucket, command.upload_id)
+        end_upload(tables, bucket, command.upload_id, upload.initiator.id)
         tables.keep_completed(bucket_id, command.upload_id, completed, written.version_id)
     return written
 
@@ -150,6 +153,7 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         bucket_id=command.bucket_id,
         key=command.key,
         owner=upload.owner,
+        creator_id=upload.creator_id,
         size=command.size,
         etag=command.etag,
         data=BlobRef(command.handle),
@@ -175,7 +179,8 @@ def abort_upload(tables: Tables, command: AbortUpload) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
-    if not tables.has_upload(bucket.bucket_id, command.key, command.upload_id):
+    initiator_id = tables.initiator_of(bucket.bucket_id, command.key, command.upload_id)
+    if initiator_id is None:
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
-    end_upload(tables, bucket, command.upload_id)
+    end_upload(tables, bucket, command.upload_id, initiator_id)
     return Done()

@@ -111,7 +111,7 @@ class PutUserPolicy(Change):
 
 @attrs.frozen(kw_only=True)
 class PutQuota(Change):
-    """Replace the quota of a bucket or of an account, by its name or its id, or remove it, if `quota` is None. What is
+    """Replace the quota of what `bleepstore.quotas.CountedQuota` names so, or remove it, if `quota` is None. What is
     stored is counted."""
 
     request_id: str

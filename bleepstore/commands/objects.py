@@ -27,12 +27,16 @@ from bleepstore.object_lock import Retention
 
 @attrs.frozen(kw_only=True)
 class PutObject(Change):
+    """`creator_id` is the ARN of the user or the role that makes it; None: the account itself does, or the store. It
+    counts in their quotas."""
+
     request_id: str
     time_ms: int
     bucket: str
     bucket_id: int | None = None
     key: str
     owner: Owner
+    creator_id: str | None = None
     size: int
     etag: str
     data: Data
@@ -52,8 +56,8 @@ class PutObject(Change):
 @attrs.frozen(kw_only=True)
 class DeleteObject(Change):
     """Remove a version for good or, without a `version_id`, what a read without one sees: a bucket that keeps versions
-    gets a delete marker then, which is of `owner`, or of the bucket's if that is None. `bypasses_governance`: who asks
-    may do so in spite of a retention of that mode."""
+    gets a delete marker then, which is of `owner`, or of the bucket's if that is None, and made by `creator_id`, as in
+    PutObject. `bypasses_governance`: who asks may do so in spite of a retention of that mode."""
 
     frees_space = True
 
@@ -64,6 +68,7 @@ class DeleteObject(Change):
     key: str
     version_id: str | None = None
     owner: Owner | None = None
+    creator_id: str | None = None
     condition: WriteCondition = UNCONDITIONAL
     bypasses_governance: bool = False
     origin: Origin | None = None
@@ -89,6 +94,7 @@ class DeleteObjects(Change):
     bucket: str
     bucket_id: int | None = None
     owner: Owner | None = None
+    creator_id: str | None = None
     bypasses_governance: bool = False
     origin: Origin | None = None
     entries: tuple[DeleteEntry, ...]
@@ -122,6 +128,7 @@ class ApplyLifecycle(Change):
     rules_digest: str
     entries: tuple[LifecycleEntry, ...]
     owner: ClassVar[Owner | None] = None  # of the delete markers: the bucket's
+    creator_id: ClassVar[str | None] = None
     origin: ClassVar[Origin] = BY_LIFECYCLE
 
 

@@ -16,7 +16,8 @@ class PutReplica(Change):
     version's own id and time. A version of this id that is there already is left as it is. `sequence` is the version's
     own: a copy that is older than what is there already comes behind that.
 
-    `written` is what the copy would be written as; its time is the version's, which may be long ago.
+    `written` is what the copy would be written as; its time is the version's, which may be long ago. `creator_id`, as
+    in PutObject, is of the version.
     """
 
     request_id: str
@@ -27,6 +28,7 @@ class PutReplica(Change):
     version_id: str
     sequence: int
     owner: Owner
+    creator_id: str | None = None
     modified_ms: int
     written: PutObject | None = None
 

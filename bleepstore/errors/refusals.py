@@ -385,21 +385,28 @@ class Denied(S3Error):
     """The caller may not do this."""
 
 
+_OF_QUOTA = {
+    "bucket": "of the bucket",
+    "account": "of the account that owns the bucket",
+    "user": "of the user or role that writes",
+}
+
+
 @attrs.define
 class QuotaExceeded(Denied):
-    """`unit` is "bytes" or "objects", of which `limit` may be stored in the bucket, or in all buckets of its owner if
-    it is the quota of an account."""
+    """`unit` is "bytes" or "objects", of which `limit` may be stored: by `scope`, as in `QuotaScope`, in the bucket, in
+    all buckets of its owner, or by this user or role in these."""
 
     code = "QuotaExceeded"
     summary = "The write would exceed a quota: nothing was changed. Deletes and reads go on."
     bucket: str
-    of_account: bool
+    scope: str
     unit: str
     limit: int
 
     @property
     def message(self) -> str:
-        whose = "of the account that owns the bucket" if self.of_account else "of the bucket"
+        whose = _OF_QUOTA[self.scope]
         return f"The write would exceed the quota {whose}: {self.limit} {self.unit}. Nothing was changed."
 
 

@@ -60,6 +60,11 @@ class Comparison:
         self._asked = 0
         self._answers: dict[NodeId, int] = {}
 
+    @property
+    def agreed_index(self) -> int:
+        """The last index at which a majority was found to have the same state; 0: none yet."""
+        return self._last_agreed[0]
+
     def note(self, index: int, fingerprint: int) -> None:
         """This node has applied a window that ends at `index`."""
         _remember(self._own, index, fingerprint)

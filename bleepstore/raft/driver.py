@@ -111,6 +111,11 @@ class Driver:
         self._durable_asked = False
         self._beyond_log_in = -1  # the term in which it was last logged
 
+    @property
+    def log_bytes(self) -> int:
+        """How many bytes the log has, roughly."""
+        return self._meter.size
+
     # --- turns ---
 
     def begin(self) -> None:

@@ -153,6 +153,16 @@ class Node:
         return Status(core.role, core.leader, core.term, core.log.committed, applied, self.failure, ending)
 
     @property
+    def log_bytes(self) -> int:
+        """How many bytes the log has, roughly."""
+        return self._driver.log_bytes
+
+    @property
+    def proposals_waiting(self) -> int:
+        """How many proposals wait for their result here."""
+        return len(self._driver.proposals)
+
+    @property
     def low_on_space(self) -> bool:
         """Whether proposals that do not free space are refused because the disk is almost full."""
         return self.core.low_on_space

@@ -19,7 +19,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -33,6 +33,8 @@ from bleepstore.errors import BlobDamaged
 DATA_KEY_SIZE = 32
 _MARK = b"BLS1"
 _SEALED_CHUNK = CHUNK + TAG_SIZE
+#: So many are written or read at a time: with what becomes of them they stay in a processor's cache.
+_AT_A_TIME = 4
 #: Opens the stored bytes from `start` to `stop` (exclusive).
 OpenStored = Callable[[int, int], BinaryIO]
 
@@ -59,6 +61,26 @@ def _cut(chunks: Iterable[bytes]) -> Iterator[tuple[bytes | memoryview, bool]]:
     yield held, True
 
 
+def _encrypt_groups(cipher: AESGCM, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The encrypted chunks of a part, a few at a time."""
+    group, filled = io.BytesIO(), 0
+    for index, (chunk, is_last) in enumerate(_cut(chunks)):
+        if is_last and not filled:
+            yield cipher.encrypt(_nonce(index, is_last), chunk, None)
+            return
+        if not filled:
+            group = io.BytesIO(bytes(_AT_A_TIME * _SEALED_CHUNK))  # whose value is not copied once more
+        with group.getbuffer() as buffer:
+            end = filled + len(chunk) + TAG_SIZE
+            cipher.encrypt_into(_nonce(index, is_last), chunk, None, buffer[filled:end])
+        filled = end
+        if is_last:
+            group.truncate(filled)
+        if is_last or filled == _AT_A_TIME * _SEALED_CHUNK:
+            yield group.getvalue()
+            filled = 0
+
+
 class Seal:
     """The data key of one object, and what it encrypts and decrypts."""
 
@@ -80,8 +102,7 @@ class Seal:
         cipher = self.cipher(header[len(_MARK) :], number)
         crc = crc64nvme(header)
         yield header
-        for index, (chunk, is_last) in enumerate(_cut(chunks)):
-            sealed = cipher.encrypt(_nonce(index, is_last), chunk, None)
+        for sealed in _encrypt_groups(cipher, chunks):
             crc = crc64nvme(sealed, crc)
             yield sealed
         yield crc.to_bytes(FOOTER_SIZE, "big")
@@ -98,6 +119,22 @@ class Seal:
             return reader.read()
 
 
+class _Group(NamedTuple):
+    """Encrypted chunks of a part, one behind the other with their tags, as they were stored: the number of the first,
+    whether the last is that of the part, and which of their bytes are wanted."""
+
+    cipher: AESGCM
+    number: int
+    is_last: bool
+    sealed: memoryview
+    low: int
+    high: int
+
+    @property
+    def plain_size(self) -> int:
+        return len(self.sealed) - -(-len(self.sealed) // _SEALED_CHUNK) * TAG_SIZE
+
+
 class SealedReader(io.RawIOBase):
     """Bytes `start` to `stop` (exclusive) of an encrypted object, as they were before. It raises BlobDamaged instead of
     giving a byte of a chunk that is not as it was written. What `open_stored` raises when it is made passes through."""
@@ -106,17 +143,19 @@ class SealedReader(io.RawIOBase):
         self._seal = seal
         self._name = name
         self._left = 0
-        self._buffer = b""
+        #: Bytes that were decrypted and are wanted, and were not given yet.
+        self._rest = memoryview(b"")
         self._file: BinaryIO = io.BytesIO()
-        self._pieces: Iterator[bytes] = iter(())
+        self._sealed = memoryview(b"")
+        self._groups: Iterator[_Group] = iter(())
         total = sum(part.size for part in layout)
         stop = min(stop, total)
         if start < stop or (not total and layout):
             self._left = max(0, stop - start)
             self._open(layout, open_stored, start, stop)
             if not total:
-                for _ in self._pieces:  # an empty object is proved to be one
-                    pass
+                for group in self._groups:  # an empty object is proved to be one
+                    self._decrypt(group, memoryview(bytearray()))
 
     def _open(self, layout: Layout, open_stored: OpenStored, start: int, stop: int) -> None:
         """From the first chunk that is needed to the last, the stored bytes are read in one go."""
@@ -134,66 +173,88 @@ class SealedReader(io.RawIOBase):
             position += part.size
             offset += sealed_size(part.size)
         skipped = parts[0][1] // CHUNK
-        header = b""
+        header = bytearray(HEADER_SIZE)
         if skipped:
             with open_stored(begin, begin + HEADER_SIZE) as file:
-                header = self._take(file, HEADER_SIZE)
+                self._fill(memoryview(header), file)
             begin += HEADER_SIZE + skipped * _SEALED_CHUNK
         self._file = open_stored(begin, end)
-        self._pieces = self._decrypted(parts, header, skipped)
+        self._sealed = memoryview(bytearray(min(_AT_A_TIME * _SEALED_CHUNK, end - begin)))
+        self._groups = self._read_groups(parts, header, skipped)
 
-    def _decrypted(self, parts: list[tuple[SealedPart, int, int]], header: bytes, index: int) -> Iterator[bytes]:
+    def _read_groups(self, parts: list[tuple[SealedPart, int, int]], header: bytearray, index: int) -> Iterator[_Group]:
+        """Each is overwritten by the next one."""
+        is_read = index > 0
         for position, (part, first, stop) in enumerate(parts):
             if position:
-                self._take(self._file, FOOTER_SIZE)
+                self._fill(self._sealed[:FOOTER_SIZE], self._file)
                 index = 0
-            header = header or self._take(self._file, HEADER_SIZE)
+            if not is_read:
+                self._fill(memoryview(header), self._file)
+            is_read = False
             if header[: len(_MARK)] != _MARK:
                 raise BlobDamaged(self._name, "they do not begin as encrypted bytes do")
-            cipher, header = self._seal.cipher(header[len(_MARK) :], part.number), b""
-            last = max(1, -(-part.size // CHUNK)) - 1
-            # One at a time: a buffer of several is larger than what a processor keeps, and costs a third more.
-            for number in range(index, max(1, -(-stop // CHUNK))):
+            cipher = self._seal.cipher(bytes(header[len(_MARK) :]), part.number)
+            last, behind = max(1, -(-part.size // CHUNK)), max(1, -(-stop // CHUNK))
+            for number in range(index, behind, _AT_A_TIME):
+                count = min(_AT_A_TIME, behind - number)
                 begin = number * CHUNK
-                sealed = self._take(self._file, min(CHUNK, part.size - begin) + TAG_SIZE)
-                data = self._decrypt(cipher, number, number == last, sealed)
-                low, high = max(first - begin, 0), min(stop - begin, len(data))
-                yield data if (low, high) == (0, len(data)) else data[low:high]
+                size = min(count * CHUNK, part.size - begin)
+                sealed = self._sealed[: size + count * TAG_SIZE]
+                self._fill(sealed, self._file)
+                yield _Group(
+                    cipher, number, number + count == last, sealed, max(first - begin, 0), min(stop - begin, size)
+                )
 
-    def _decrypt(self, cipher: AESGCM, index: int, is_last: bool, sealed: bytes) -> bytes:
+    def _fill(self, view: memoryview, file: BinaryIO) -> None:
+        while view:
+            count = file.readinto(view)  # type: ignore[attr-defined]  # every reader of a backend has it
+            if not count:
+                raise BlobDamaged(self._name, f"its encrypted bytes end {len(view)} too early")
+            view = view[count:]
+
+    def _decrypt(self, group: _Group, into: memoryview) -> None:
+        cipher, index, is_last, sealed, _low, _high = group
         try:
-            return cipher.decrypt(_nonce(index, is_last), sealed, None)
+            while len(sealed) > _SEALED_CHUNK:
+                cipher.decrypt_into(_nonce(index, False), sealed[:_SEALED_CHUNK], None, into[:CHUNK])
+                sealed, into, index = sealed[_SEALED_CHUNK:], into[CHUNK:], index + 1
+            cipher.decrypt_into(_nonce(index, is_last), sealed, None, into)
         except InvalidTag:
             raise BlobDamaged(self._name, f"chunk {index} of its encrypted bytes is not as it was written") from None
-
-    def _take(self, file: BinaryIO, size: int) -> bytes:
-        pieces = []
-        while size:
-            piece = file.read(size)
-            if not piece:
-                raise BlobDamaged(self._name, f"its encrypted bytes end {size} too early")
-            pieces.append(piece)
-            size -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def readable(self) -> bool:
         return True
 
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, as far as there are bytes. After an error nothing in it is to be believed."""
+        view = memoryview(buffer).cast("B")[: self._left]
+        filled = 0
+        while filled < len(view):
+            if self._rest:
+                taken = self._rest[: len(view) - filled]
+                view[filled : filled + len(taken)] = taken
+                self._rest = self._rest[len(taken) :]
+                filled += len(taken)
+                continue
+            group = next(self._groups)
+            size = group.high - group.low
+            if size == group.plain_size and size <= len(view) - filled:
+                self._decrypt(group, view[filled : filled + size])
+                filled += size
+            else:
+                data = memoryview(bytearray(group.plain_size))
+                self._decrypt(group, data)
+                self._rest = data[group.low : group.high]
+        self._left -= filled
+        return filled
+
     def read(self, size: int = -1) -> bytes:
         wanted = self._left if size is None or size < 0 else min(size, self._left)
-        pieces = []
-        while wanted:
-            data = self._buffer or next(self._pieces)
-            piece, self._buffer = (data, b"") if len(data) <= wanted else (data[:wanted], data[wanted:])
-            pieces.append(piece)
-            wanted -= len(piece)
-            self._left -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        whole = io.BytesIO(bytes(wanted))  # whose value is not copied once more
+        with whole.getbuffer() as buffer:
+            self.readinto(buffer)
+        return whole.getvalue()
 
     def close(self) -> None:
         self._file.close()

@@ -29,7 +29,7 @@ from bleepstore.errors import (
 )
 from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
 from bleepstore.model import Bucket, WriteCondition
-from bleepstore.store.keyed_engine import KeyedEngine, ObjectKey, adoption, rights
+from bleepstore.store.keyed_engine import KeptRights, KeyedEngine, ObjectKey, adoption, rights
 
 _log = logging.getLogger("bleepstore.store")
 
@@ -122,12 +122,12 @@ class BlobAdopter:
                 return Outcome.KEPT if blob.stored_ms < bucket.created_ms else Outcome.KNOWN
             if current is None:
                 condition = WriteCondition(if_none_match=True)
-                owner, grants = bucket.owner, None
+                kept = KeptRights(bucket.owner)
             else:
                 condition = WriteCondition(if_match=current.version.etag)
-                owner, grants = rights(current)
+                kept = rights(current)
             command = attrs.evolve(
-                adoption(blob, owner, grants, self.stamp()),
+                adoption(blob, kept, self.stamp()),
                 bucket_id=bucket.id,
                 # No sweep has looked at what was here before this catalog had the bucket.
                 stored_ms=blob.stored_ms if blob.stored_ms >= bucket.created_ms else None,

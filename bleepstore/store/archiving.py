@@ -35,8 +35,8 @@ from bleepstore.backends.local import LocalBackend
 from bleepstore.catalog.records import Content
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.archive import RestoredCatalog, restoring
-from bleepstore.catalog.sqlite.copying import open_private
-from bleepstore.catalog.sqlite.snapshot import make_file_durable, write_copy
+from bleepstore.catalog.sqlite.copying import make_file_durable, open_private
+from bleepstore.catalog.sqlite.snapshot import write_copy
 from bleepstore.digests import Digester, PartsEtag
 from bleepstore.errors import (
     ArchiveDamaged,

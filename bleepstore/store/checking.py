@@ -15,12 +15,10 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.clock import Stamps, now_ms
 from bleepstore.commands import RecountUsage
 from bleepstore.errors import BlobNotFound, CatalogDamaged, StoreError
-from bleepstore.model import Bucket
 from bleepstore.posix import check_posix, fcntl
-from bleepstore.quotas import CountedQuota, QuotaScope, Usage
+from bleepstore.quotas import Usage
 
 _END_OF_TIME = 1 << 62
-_MAX_BUCKETS = 1 << 62
 
 
 @attrs.frozen(kw_only=True)
@@ -97,18 +95,11 @@ def _check(root: Path, backend: LocalBackend, repair: bool, progress: Callable[[
 
 
 def _miscounted(reader: CatalogReader) -> Iterator[Finding]:
-    buckets = reader.list_buckets(None, "", None, "", _MAX_BUCKETS)
-    used = [(bucket, reader.count_usage(bucket.id)) for bucket in buckets if bucket.keeps_usage]
     for counted in reader.list_quotas():
-        usages = [usage for bucket, usage in used if _counts_in(bucket, counted)]
-        found = Usage(sum(usage.objects for usage in usages), sum(usage.bytes for usage in usages))
+        found = reader.count_quota(counted.scope, counted.name)
         if found != counted.usage:
             detail = f"it counts {_shown(counted.usage)} instead of {_shown(found)}"
             yield Finding(kind="miscounted", name=f"the quota of the {counted.scope} {counted.name}", detail=detail)
-
-
-def _counts_in(bucket: Bucket, counted: CountedQuota) -> bool:
-    return counted.name == (bucket.name if counted.scope is QuotaScope.BUCKET else bucket.owner.id)
 
 
 def _shown(usage: Usage) -> str:

@@ -86,12 +86,13 @@ _COPY_OF_DELETE_MARKER = "The source of a copy request may not specifically refe
 
 @attrs.frozen(kw_only=True)
 class _Target:
-    """Where a copy goes, whose it will be and what it is `given` of its own."""
+    """Where a copy goes, whose it will be, who makes it and what it is `given` of its own."""
 
     bucket: Bucket
     key: str
     condition: WriteCondition
     owner: Owner
+    creator_id: str | None
     given: ObjectAttributes
 
 
@@ -146,7 +147,8 @@ class Copies:
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
         owner, given = owned(found, caller, given, acl)
-        target = _Target(bucket=found, key=key, condition=condition, owner=owner, given=given)
+        creator_id = None if caller is None else caller.creator_id
+        target = _Target(bucket=found, key=key, condition=condition, owner=owner, creator_id=creator_id, given=given)
         for _ in range(self._engine.object_engine.open_attempts):
             source, source_seal = self._open_source(
                 source_bucket,
@@ -175,7 +177,7 @@ class Copies:
         if made.tags and not options.get("replace_tags"):
             self._check_tags_of(version, options.get("source_version_id"), caller)
         if bucket.keeps_usage:
-            engine.check_quota(bucket, to.key, version.size)
+            engine.check_quota(bucket, to.key, version.size, to.creator_id)
         made, seal = sealed_attributes(engine, made, options, bucket, to.key)
         try:
             # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
@@ -190,6 +192,7 @@ class Copies:
             bucket_id=bucket.id,
             key=to.key,
             owner=to.owner,
+            creator_id=to.creator_id,
             size=version.size,
             etag=etag_of(made.encryption, etag, engine.random_bytes),
             data=data,

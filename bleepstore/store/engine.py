@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -23,11 +23,13 @@ from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogReader
+from bleepstore.catalog.quotas import refusal_of
 from bleepstore.clock import TickingStamps
+from bleepstore.cluster_status import ClusterStatus
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
 from bleepstore.configurations import ConfigurationKind
-from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, QuotaExceeded
+from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, ServiceUnavailable
 from bleepstore.events import Origin
 from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.deliveries import Deliveries
@@ -49,7 +51,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import check_future, no_lock
-from bleepstore.quotas import CountedQuota, QuotaScope, Usage
+from bleepstore.quotas import Growth
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
@@ -288,17 +290,19 @@ class Engine:
         else:
             authorize(Action.GET_OBJECT, caller, bucket, as_owned(current, bucket).version)
 
-    def check_quota(self, bucket: Bucket, key: str, size: int) -> None:
-        """Raise QuotaExceeded if an object of `size` bytes is too much for a bucket that `keeps_usage`, before its
-        bytes are sent for nothing. It is decided again when the change is made; where each object is stored under its
-        own key at a provider, this alone decides, and writes that come at the same time may together be too much."""
+    def check_quota(self, bucket: Bucket, key: str, size: int, creator_id: str | None) -> None:
+        """Raise QuotaExceeded if an object of `size` bytes is too much for a bucket that `keeps_usage`, or for who
+        makes it, before its bytes are sent for nothing. It is decided again when the change is made; where each object
+        is stored under its own key at a provider, this alone decides, and writes that come at the same time may
+        together be too much."""
         with self.catalog.read() as reader:
-            quotas = reader.quotas_of(bucket.id)
+            quotas = reader.quotas_of(bucket.id, creator_id)
             replaced = None
             if bucket.versioning is not Versioning.ENABLED:
                 replaced = reader.find_version(bucket.name, key, NULL_VERSION, with_data=False)
-        more = Usage(1, size) if replaced is None else Usage(0, size - replaced.version.size)
-        check_quotas(quotas, bucket, more)
+        before = None if replaced is None else (replaced.version.creator_id, replaced.version.size)
+        if refused := refusal_of(quotas, bucket.name, Growth.by_write(creator_id, size, before)):
+            raise refused
 
     def spec_for(
         self,
@@ -348,11 +352,24 @@ class Engine:
     def ping(self) -> None:
         """Raise if the catalog cannot be read, or if nothing can be written though the store is not read-only: on a
         full disk, StorageFull; on one that is read-only or fails, StorageUnavailable; while another process keeps all
-        others from writing, SlowDown."""
+        others from writing, SlowDown; in a cluster without a leader, or at a node that has left it, ServiceUnavailable.
+        """
+        status = self.committer.cluster_status()
+        if status is not None and (status.trouble or status.leader is None):
+            raise ServiceUnavailable(status.trouble or "no leader of the cluster is known here")
+        self.check_catalog()
+
+    def check_catalog(self) -> None:
+        """The same of the catalog alone."""
         with self.catalog.read() as reader:
             reader.applied_index()
         if not self.read_only:
             self.catalog.check_disk(RESERVE)
+
+    def cluster_status(self) -> ClusterStatus | None:
+        """What the node of a cluster that the store is on is at, and what it knows of the others; None: the store is
+        on no cluster. Never waits."""
+        return self.committer.cluster_status()
 
     def close(self) -> None:
         """Stop the jobs and release files and connections. Closing twice is allowed."""
@@ -377,13 +394,6 @@ def _end(closers: list[Callable[[], None]], close: Callable[[], None]) -> None:
     for closer in closers:
         closer()
     close()
-
-
-def check_quotas(quotas: Iterable[CountedQuota], bucket: Bucket, more: Usage) -> None:
-    """Raise QuotaExceeded if a bucket that counts in these cannot hold so much more."""
-    for counted in quotas:
-        if exceeded := counted.exceeded_by(more):
-            raise QuotaExceeded(bucket.name, counted.scope is QuotaScope.ACCOUNT, *exceeded)
 
 
 def check_keeps_versions(engine: Engine) -> None:

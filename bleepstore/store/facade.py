@@ -264,6 +264,7 @@ class Store:
 
     sweep = method_of("engine", Engine.sweep)
     ping = method_of("engine", Engine.ping)
+    cluster_status = method_of("engine", Engine.cluster_status)
     close = method_of("engine", Engine.close)
 
     @property

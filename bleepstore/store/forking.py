@@ -24,9 +24,8 @@ from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.copying import HeldCatalog, open_private
+from bleepstore.catalog.sqlite.copying import HeldCatalog, make_file_durable, open_private
 from bleepstore.catalog.sqlite.shared import Mark, write_mark
-from bleepstore.catalog.sqlite.snapshot import make_file_durable
 from bleepstore.clock import SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly

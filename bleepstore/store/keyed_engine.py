@@ -177,6 +177,7 @@ class KeyedEngine:
             bucket_id=command.bucket_id,
             key=command.key,
             owner=version.owner,
+            creator_id=version.creator_id,
             size=version.size,
             etag=version.etag,
             data=BlobRef(handle),
@@ -218,8 +219,8 @@ class KeyedEngine:
 
     def adopt_as(self, at: ObjectKey, found: FoundBlob, known: FoundObject | None) -> Result:
         """Bring in what is stored at the provider, if the catalog still says what is `known`. It keeps owner and ACL
-        of that; a new one is the bucket owner's."""
-        owner, grants = (self._owner_of(at.bucket), None) if known is None else rights(known)
+        of that, and who made it; a new one is the bucket owner's."""
+        kept = KeptRights(self._owner_of(at.bucket)) if known is None else rights(known)
         return self._committer.submit(
             FollowProvider(
                 **self._stamp(),
@@ -227,7 +228,7 @@ class KeyedEngine:
                 bucket_id=at.bucket_id,
                 key=at.key,
                 expected_current=_handle(known),
-                written=adoption(found, owner, grants, self._stamp()),
+                written=adoption(found, kept, self._stamp()),
             )
         )
 
@@ -365,24 +366,32 @@ class KeyedWrite:
         return result
 
 
-def adoption(found: FoundBlob, owner: Owner, grants: tuple[Grant, ...] | None, stamp: dict[str, Any]) -> PutObject:
+class KeptRights(NamedTuple):
+    """What a provider does not keep of an object."""
+
+    owner: Owner
+    grants: tuple[Grant, ...] | None = None
+    creator_id: str | None = None
+
+
+def adoption(found: FoundBlob, kept: KeptRights, stamp: dict[str, Any]) -> PutObject:
     """The object that is stored at a provider, as the command that would have written it. Its checksums beyond the ETag
     are not known."""
     return PutObject(
         **stamp | {"time_ms": found.stored_ms},
         bucket=found.bucket,
         key=found.key,
-        owner=owner,
+        owner=kept.owner,
+        creator_id=kept.creator_id,
         size=found.size,
         etag=found.etag,
         data=BlobRef(found.handle),
-        attributes=attrs.evolve(found.attributes, grants=grants),
+        attributes=attrs.evolve(found.attributes, grants=kept.grants),
     )
 
 
-def rights(known: FoundObject) -> tuple[Owner, tuple[Grant, ...] | None]:
-    """The owner and the grants of an object, which its provider does not keep."""
-    return known.version.owner, known.version.attributes.grants
+def rights(known: FoundObject) -> KeptRights:
+    return KeptRights(known.version.owner, known.version.attributes.grants, known.version.creator_id)
 
 
 def handle_of(command: PutObject) -> str:

@@ -117,7 +117,7 @@ class Objects:
         write = engine.object_engine.begin(bucket, found.id, key, condition)
         expected = expected_of(options, MAX_SINGLE_PUT)
         if found.keeps_usage:
-            engine.check_quota(found, key, size_of(body, expected))
+            engine.check_quota(found, key, size_of(body, expected), None if caller is None else caller.creator_id)
         algorithm = expected.algorithm or DEFAULT_ALGORITHM
         seal = None
         if encryption is not None or found.settings.encryption is not None:
@@ -135,6 +135,7 @@ class Objects:
             bucket_id=found.id,
             key=key,
             owner=owner,
+            creator_id=None if caller is None or caller.user is None else caller.user.arn,
             size=staged.size,
             etag=staged.etag if seal is None else etag_of(attributes.encryption, staged.etag, engine.random_bytes),
             data=staged.data if seal is None else sealed_data(seal, staged.data),
@@ -180,6 +181,7 @@ class Objects:
             version_id=version_id,
             bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found, key=key, version=version_id),
             owner=None if caller is None else caller.account,
+            creator_id=None if caller is None or caller.user is None else caller.user.arn,
             condition=condition,
             origin=engine.origin_of(caller) if found.settings.events or engine.catalog.watches_all else None,
         )
@@ -215,6 +217,7 @@ class Objects:
                 bucket_id=found.id,
                 bypasses_governance=bypasses,
                 owner=None if caller is None else caller.account,
+                creator_id=None if caller is None else caller.creator_id,
                 origin=self._engine.origin_of(caller),
                 entries=tuple(some),
             )
@@ -293,6 +296,7 @@ def committed(engine: Engine, result: Result, command: PutObject, bucket: Bucket
         size=command.size,
         modified_ms=result.modified_ms,
         owner=command.owner,
+        creator_id=command.creator_id,
         attributes=command.attributes if result.retention is None else with_default_lock(command, result),
         checksum=command.checksum,
         parts_count=len(command.parts) or None,

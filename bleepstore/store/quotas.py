@@ -3,6 +3,8 @@ S3."""
 
 from __future__ import annotations
 
+import re
+
 from bleepstore.commands import PutQuota, RecountUsage
 from bleepstore.errors import InvalidArgument
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Totals, Usage
@@ -10,6 +12,7 @@ from bleepstore.store.engine import Engine
 
 #: What the catalog's integers hold.
 _MAX = 2**63 - 1
+_USER = re.compile(r"arn:aws:iam::[^:*?]+:(?:user|role)/.+")
 
 
 class Quotas:
@@ -23,30 +26,33 @@ class Quotas:
         *,
         bucket: str | None = None,
         account: str | None = None,
+        user: str | None = None,
         max_bytes: int | None = None,
         max_objects: int | None = None,
     ) -> None:
         """Limit what a bucket may hold, or all buckets together that an account owns, by its id, instead of the quota
-        that it has. None is no limit: without any it only counts. What is stored already is counted once, which for
+        that it has; or what a user, by its ARN, has made in the buckets of its account, or a role, by its ARN, with all
+        its sessions. None is no limit: without any it only counts. What is stored already is counted once, which for
         many objects takes its time, during which nothing is written.
 
         A write that would exceed it raises QuotaExceeded. What exceeds it already stays; it can be read and deleted.
-        Raises InvalidArgument, NoSuchBucket.
+        Raises InvalidArgument, NoSuchBucket, NoSuchUser, NoSuchRole.
         """
-        scope, name = _scope_of(bucket, account)
+        scope, name = _scope_of(bucket, account, user)
         for argument, limit in (("max_bytes", max_bytes), ("max_objects", max_objects)):
             if limit is not None and not 0 <= limit <= _MAX:
                 raise InvalidArgument("A limit is not negative, and has 63 bits at most.", argument, str(limit))
         quota = Quota(max_bytes=max_bytes, max_objects=max_objects)
         self._engine.submit(PutQuota(**self._engine.stamp(), scope=scope, name=name, quota=quota))
 
-    def delete_quota(self, *, bucket: str | None = None, account: str | None = None) -> None:
-        """Remove the quota of a bucket or of an account, if there is one. Raises InvalidArgument, NoSuchBucket."""
-        scope, name = _scope_of(bucket, account)
+    def delete_quota(self, *, bucket: str | None = None, account: str | None = None, user: str | None = None) -> None:
+        """Remove the quota of a bucket, of an account, or of a user or a role, if there is one. Raises InvalidArgument,
+        NoSuchBucket."""
+        scope, name = _scope_of(bucket, account, user)
         self._engine.submit(PutQuota(**self._engine.stamp(), scope=scope, name=name, quota=None))
 
     def list_quotas(self) -> list[CountedQuota]:
-        """All quotas, those of accounts first, with what is stored of each."""
+        """All quotas, those of accounts first, then those of buckets, with what is stored of each."""
         self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             return reader.list_quotas()
@@ -57,7 +63,7 @@ class Quotas:
         found = self._engine.find_bucket(bucket)
         with self._engine.catalog.read() as reader:
             if found.keeps_usage:
-                for counted in reader.quotas_of(found.id):
+                for counted in reader.quotas_of(found.id, None):
                     if counted.scope is QuotaScope.BUCKET:
                         return counted.usage
             return reader.count_usage(found.id)
@@ -74,11 +80,14 @@ class Quotas:
         self._engine.submit(RecountUsage(**self._engine.stamp()))
 
 
-def _scope_of(bucket: str | None, account: str | None) -> tuple[QuotaScope, str]:
-    if (bucket is None) == (account is None):
-        raise InvalidArgument("A quota is either of a bucket or of an account.", "bucket", bucket)
-    if bucket is not None:
-        return QuotaScope.BUCKET, bucket
-    if not account:
-        raise InvalidArgument("An account has an id.", "account", account)
-    return QuotaScope.ACCOUNT, account
+def _scope_of(bucket: str | None, account: str | None, user: str | None) -> tuple[QuotaScope, str]:
+    named = {QuotaScope.BUCKET: bucket, QuotaScope.ACCOUNT: account, QuotaScope.USER: user}
+    given = [(scope, name) for scope, name in named.items() if name is not None]
+    if len(given) != 1:
+        raise InvalidArgument("A quota is of one of these: a bucket, an account, a user.", "bucket", bucket)
+    ((scope, name),) = given
+    if not name:
+        raise InvalidArgument("A quota is of something that has a name.", scope.value, name)
+    if scope is QuotaScope.USER and not _USER.fullmatch(name):
+        raise InvalidArgument("A user, or a role, is named by its ARN: arn:aws:iam::ACCOUNT:user/NAME.", "user", name)
+    return scope, name

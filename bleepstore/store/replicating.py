@@ -242,6 +242,7 @@ class Replicator:
             bucket_id=target.id,
             key=version.key,
             owner=source.owner_in(target),
+            creator_id=version.creator_id,
             size=version.size,
             etag=version.etag,
             data=data,
@@ -293,6 +294,7 @@ class Replicator:
             version_id=source.replica_id,
             sequence=source.found.sequence,
             owner=source.owner_in(target),
+            creator_id=source.version.creator_id,
             modified_ms=source.version.modified_ms,
             written=written,
         )

@@ -51,18 +51,16 @@ class SpanFile(_Base):
 
     def read(self, size: int | None = -1) -> bytes:
         """`size` further bytes, or all that are left; fewer only at the end."""
-        data = self.data
+        data, position = self.data, self._position
         if self._is_closed:
             raise self._is_shut()
-        wanted = -1 if size is None else size
         if data is not None:
-            position = self._position
-            taken = data[position:] if wanted < 0 else data[position : position + wanted]
+            taken = data[position:] if size is None or size < 0 else data[position : position + size]
         elif self.file is not None:
-            taken = self._read_file(wanted)
+            taken = self._read_file(-1 if size is None else size)
         else:
             return b""
-        self._position += len(taken)
+        self._position = position + len(taken)
         return taken
 
     def _read_file(self, wanted: int) -> bytes:
@@ -236,7 +234,8 @@ class SpanFile(_Base):
     write = writelines = truncate = detach = fileno = _refuse
 
     def __enter__(self) -> Self:
-        self._check_open()
+        if self._is_closed:
+            raise self._is_shut()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

@@ -17,6 +17,7 @@ from bleepstore.access import (
     authorize_absent,
     of_version,
 )
+from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.records import FoundObject
 from bleepstore.encryption import CustomerKey, EncryptionKind, layout_of
 from bleepstore.errors import (
@@ -59,12 +60,16 @@ _NEEDS_KEY = (
 )
 _NEEDS_NO_KEY = "The encryption parameters are not applicable to this object."
 
+#: What a read asks for, of the object that is found.
+Span = Callable[[FoundObject], StoredObject]
+
 
 class StoredObjects:
     """The objects of a store, for all that reads or changes one. For `caller` see `Buckets`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._memory = engine.backend if isinstance(engine.backend, MemoryBackend) else None
 
     def find(
         self,
@@ -154,7 +159,9 @@ class StoredObjects:
         InvalidPartNumber; InvalidObjectState if it is archived and not restored; ObjectDamaged, here or instead of the
         last bytes, if they are not those that were written.
         """
-        span = self._span_of(range, part_number, condition)
+        span: Span = _whole
+        if range is not None or part_number is not None or condition is not None:
+            span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
         for _ in builtin_range(self._engine.object_engine.open_attempts):
             found, stored = self._find_span(bucket, key, version_id, span, customer_key, caller, data=True)
             if found.version.attributes.storage_class in ARCHIVED_CLASSES:
@@ -162,10 +169,14 @@ class StoredObjects:
             seal = None
             if found.version.attributes.encryption is not None:
                 seal = self.seal_of(found.version, customer_key)
-            if found.data is not None:
-                found = self.opened_inline(found, seal)
-                assert found.data is not None
-                stored.data = found.data[stored.start : stored.stop]
+            data = found.data
+            if data is not None:
+                if seal is not None or not self._engine.in_memory:
+                    data = self.opened_inline(found, seal).data or b""
+            elif seal is None and self._memory is not None:
+                data = self._memory.bytes_of(found.handle or "")
+            if data is not None:
+                stored.data = data[stored.start : stored.stop]
                 return stored
             assert found.handle is not None
             try:
@@ -194,7 +205,9 @@ class StoredObjects:
         caller: Caller | None = None,
     ) -> StoredObject:
         """As get_object, without the bytes."""
-        span = self._span_of(range, part_number, condition)
+        span: Span = _whole
+        if range is not None or part_number is not None or condition is not None:
+            span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
         return self._find_span(bucket, key, version_id, span, customer_key, caller, data=False)[1]
 
     def _find_span(
@@ -202,7 +215,7 @@ class StoredObjects:
         bucket: str,
         key: str,
         version_id: str | None,
-        span: Callable[[FoundObject], StoredObject],
+        span: Span,
         customer_key: CustomerKey | None,
         caller: Caller | None,
         *,
@@ -219,14 +232,6 @@ class StoredObjects:
                 raise
         found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         return found, span(found)
-
-    def _span_of(
-        self, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
-    ) -> Callable[[FoundObject], StoredObject]:
-        """What a read asks for, of the object that is found."""
-        if range is None and part_number is None and condition is None:
-            return _whole
-        return functools.partial(self._span, range=range, part_number=part_number, condition=condition)
 
     def _span(
         self, found: FoundObject, *, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None

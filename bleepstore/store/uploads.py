@@ -13,6 +13,7 @@ import attrs
 from bleepstore.access import Action, Caller, Facts, authorize, authorize_new_acl
 from bleepstore.backends.base import PartBlob, StoredBlob
 from bleepstore.catalog.conditions import check_write
+from bleepstore.catalog.quotas import refusal_of
 from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart
 from bleepstore.digests import multipart_etag
@@ -58,11 +59,11 @@ from bleepstore.model import (
 )
 from bleepstore.names import check_key
 from bleepstore.pages import PartPage, UploadPage
-from bleepstore.quotas import Usage
+from bleepstore.quotas import Growth, Usage
 from bleepstore.store.arguments import CompletionOptions, PartOptions, UploadOptions
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
-from bleepstore.store.engine import Engine, check_limit, check_quotas
+from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.new_objects import as_replica, given_attributes, owned
 from bleepstore.store.objects import committed
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes
@@ -245,7 +246,10 @@ class Uploads:
             replaced = [
                 part.size for part in reader.list_parts(upload.upload_id, number - 1, 1) if part.number == number
             ]
-            check_quotas(reader.quotas_of(bucket.id), bucket, Usage(0, size - sum(replaced)))
+            quotas = reader.quotas_of(bucket.id, upload.creator_id)
+        growth = Growth.by(upload.creator_id, Usage(0, size - sum(replaced)))
+        if refused := refusal_of(quotas, bucket.name, growth):
+            raise refused
 
     def seal_of(self, upload: Upload, customer_key: CustomerKey | None) -> Seal | None:
         """What encrypts the parts of an upload; None: they are not. See `Encrypting.open_part`."""
@@ -326,7 +330,7 @@ class Uploads:
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
             if found.keeps_usage:
-                self._engine.check_quota(found, key, 0)  # its bytes are counted already, as parts
+                self._engine.check_quota(found, key, 0, upload.creator_id)  # its bytes are counted already, as parts
             write = self._begin_completion(upload, allowed)
             command = self._complete_command(write, found, upload, stored, options, allowed)
             if command is None:

@@ -156,24 +156,14 @@ class CheckedReader(io.RawIOBase):
         if size is None or size < 0:
             return self.readall()
         wanted = min(size, self._left)
-        comparison = self.comparison
         if not wanted:
-            if size and comparison is not None:  # an empty object
-                self.comparison = None
-                comparison.finish()
+            self._read_none(size)
             return b""
         try:
             data = self._file.read(wanted)
         except BlobDamaged as error:
             raise self._report(error.reason) from error
-        if not data:
-            raise self._report(f"they end {self._left} bytes too early")
-        self._left -= len(data)
-        if comparison is not None:
-            comparison.update(data)
-            if not self._left:
-                self.comparison = None
-                comparison.finish()
+        self._compare(data)
         return data
 
     def readall(self) -> bytes:
@@ -183,9 +173,37 @@ class CheckedReader(io.RawIOBase):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        """After an error nothing in the buffer is to be believed."""
+        view = memoryview(buffer).cast("B")
+        wanted = view[: self._left]
+        if not len(wanted):
+            self._read_none(len(view))
+            return 0
+        try:
+            count: int = self._file.readinto(wanted)  # type: ignore[attr-defined]  # every reader of a backend has it
+        except BlobDamaged as error:
+            raise self._report(error.reason) from error
+        self._compare(wanted[:count])
+        return count
+
+    def _read_none(self, size: int) -> None:
+        """Nothing is left. An empty object says here whether it is right."""
+        comparison = self.comparison
+        if size and comparison is not None:
+            self.comparison = None
+            comparison.finish()
+
+    def _compare(self, data: bytes | memoryview) -> None:
+        """The next bytes, before anybody is given them."""
+        if not len(data):
+            raise self._report(f"they end {self._left} bytes too early")
+        self._left -= len(data)
+        comparison = self.comparison
+        if comparison is not None:
+            comparison.update(data)
+            if not self._left:
+                self.comparison = None
+                comparison.finish()
 
     def close(self) -> None:
         self._file.close()

@@ -12,6 +12,7 @@ from bleepstore.model import Acl, BlobRef, Inline, Owner, PartSummary, Versionin
 from bleepstore.quotas import Quota, QuotaScope
 
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
+ANN = "arn:aws:iam::alice:user/ann"
 
 
 class Commands:
@@ -42,6 +43,9 @@ class Commands:
 
     def delete(self, key: str, **fields: Any) -> Command:
         return c.DeleteObject(**self.stamp(), bucket="photos", key=key, **fields)
+
+    def create_user(self, name: str) -> Command:
+        return c.CreateUser(**self.stamp(), account=ALICE, name=name, path="/", user_id="AIDA")
 
     def quota(self, scope: QuotaScope, name: str, quota: Quota | None) -> Command:
         return c.PutQuota(**self.stamp(), scope=scope, name=name, quota=quota)

@@ -40,7 +40,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.quotas import Quota, QuotaScope, Usage
-from bleepstore.testing.catalog_commands import ALICE, BOB, Commands, seen
+from bleepstore.testing.catalog_commands import ALICE, ANN, BOB, Commands, seen
 from bleepstore.testing.outbox_contract import OutboxContract
 from bleepstore.testing.session_contract import SessionContract
 
@@ -673,8 +673,10 @@ class CatalogContract(SessionContract, OutboxContract):
             bucket = one.find_bucket("photos")
             used = Usage() if bucket is None else one.count_usage(bucket.id)
             for counted in one.list_quotas():
-                is_of_owner = bucket is not None and counted.name in ("photos", bucket.owner.id)
-                assert counted.usage == (used if is_of_owner else Usage())
+                assert counted.usage == one.count_quota(counted.scope, counted.name)
+                if counted.scope is not QuotaScope.USER:
+                    is_of_owner = bucket is not None and counted.name in ("photos", bucket.owner.id)
+                    assert counted.usage == (used if is_of_owner else Usage())
 
     def test_one_that_is_closed_says_so(self, make: Callable[[], CatalogPort]) -> None:
         catalog = make()
@@ -690,22 +692,27 @@ class CatalogContract(SessionContract, OutboxContract):
 def _draw(chance: random.Random, commands: Commands) -> Command:
     """A random command: few names, so that refusals and replacements are frequent."""
     key = chance.choice("abc")
-    match chance.randrange(10):
+    creator_id = chance.choice((None, ANN, "arn:aws:iam::bob:user/ann"))
+    match chance.randrange(11):
         case 0:
             return commands.create_bucket(owner=chance.choice((ALICE, BOB)))
         case 1:
             return commands.delete_bucket()
         case 2:
             return commands.delete(key)
+        case 10:
+            return commands.create_user("ann")
         case 9:
             quota = chance.choice((None, Quota(), Quota(max_bytes=40), Quota(max_objects=2)))
-            scope, name = chance.choice(((QuotaScope.BUCKET, "photos"), (QuotaScope.ACCOUNT, "alice")))
+            scope, name = chance.choice(
+                ((QuotaScope.BUCKET, "photos"), (QuotaScope.ACCOUNT, "alice"), (QuotaScope.USER, ANN))
+            )
             return commands.quota(scope, name, quota)
         case 3:
             return commands.create_upload(key, f"upload-{commands.stamp()['time_ms']}")
         case 4:
             return commands.put(key, chance.choice((b"1", b"22")), condition=WriteCondition(if_none_match=True))
         case 5 | 6:
-            return commands.put(key, chance.choice((b"", b"inline")))
+            return commands.put(key, chance.choice((b"", b"inline")), creator_id=creator_id)
         case _:
-            return commands.put(key, f"h{chance.randrange(10**9)}")
+            return commands.put(key, f"h{chance.randrange(10**9)}", creator_id=creator_id)

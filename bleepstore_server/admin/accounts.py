@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from bleepstore import Credential, Owner, Role, User
+from bleepstore import Credential, Owner, Quota, Role, User
 from bleepstore.errors import NoSuchCredential
 from bleepstore.rates import Rate
 from bleepstore.roles import MIN_MAX_SESSION
@@ -117,6 +117,26 @@ def _put_policy(call: Call) -> ShownUser:
 
 def _remove_policy(call: Call) -> Done:
     call.services.store.users.remove_policy(call.names["user"], call.names["policy"], account=call.query.owner)
+    return Done()
+
+
+def _put_user_quota(call: Call) -> Done:
+    user = call.services.store.users.get(call.names["user"], account=call.query.owner)
+    return _put_quota(call, user.arn)
+
+
+def _remove_user_quota(call: Call) -> Done:
+    user = call.services.store.users.get(call.names["user"], account=call.query.owner)
+    return _remove_quota(call, user.arn)
+
+
+def _put_quota(call: Call, arn: str) -> Done:
+    call.services.store.put_quota(user=arn, max_bytes=call.body.max_bytes, max_objects=call.body.max_objects)
+    return Done()
+
+
+def _remove_quota(call: Call, arn: str) -> Done:
+    call.services.store.delete_quota(user=arn)
     return Done()
 
 
@@ -323,6 +343,14 @@ def _remove_role(call: Call) -> Done:
     return Done()
 
 
+def _put_role_quota(call: Call) -> Done:
+    return _put_quota(call, call.services.store.get_role(call.names["role"], account=call.query.owner).arn)
+
+
+def _remove_role_quota(call: Call) -> Done:
+    return _remove_quota(call, call.services.store.get_role(call.names["role"], account=call.query.owner).arn)
+
+
 def _revoke_sessions(call: Call) -> Done:
     whose = call.body
     account = None if whose.account is None else Owner(whose.account)
@@ -345,6 +373,9 @@ ROWS = (
     _row("PUT", _POLICY, "Give a user a policy, instead of the one of this name", _put_policy, query=AccountQuery,
          body=NewPolicy, answer=ShownUser),
     _row("DELETE", _POLICY, "Take a policy away", _remove_policy, query=AccountQuery, answer=Done),
+    _row("PUT", f"{_USER}/quota", "Limit what a user may hold in the buckets of its account", _put_user_quota,
+         query=AccountQuery, body=Quota, answer=Done),
+    _row("DELETE", f"{_USER}/quota", "Limit a user no more", _remove_user_quota, query=AccountQuery, answer=Done),
     _row("GET", _KEYS, "The access keys, without their secrets", _list_keys, query=PageQuery, answer=KeyPage),
     _row("POST", _KEYS, "Add an access key; its secret is told this once", _add_key, body=NewKey,
          answer=KeyWithSecret, status=201),
@@ -360,6 +391,10 @@ ROWS = (
     _row("PUT", _ROLE, "Add a role, or replace its documents", _put_role, query=AccountQuery, body=NewRole,
          answer=ShownRole),
     _row("DELETE", _ROLE, "Remove a role, and end its sessions", _remove_role, query=AccountQuery, answer=Done),
+    _row("PUT", f"{_ROLE}/quota", "Limit what the sessions of a role may hold together", _put_role_quota,
+         query=AccountQuery, body=Quota, answer=Done),
+    _row("DELETE", f"{_ROLE}/quota", "Limit the sessions of a role no more", _remove_role_quota, query=AccountQuery,
+         answer=Done),
     _row("POST", "/admin/v1/sessions/revoke", "End the sessions that have begun by now", _revoke_sessions,
          body=WhoseSessions, answer=Done),
 )  # fmt: skip

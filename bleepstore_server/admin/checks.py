@@ -56,7 +56,7 @@ class Health:
 
 
 def _check_catalog(store: Store) -> Check:
-    store.ping()
+    store.engine.check_catalog()
     return Check(state=State.OK)
 
 
@@ -93,6 +93,22 @@ def _check_backend(store: Store) -> Check:
     return Check(state=State.OK)
 
 
+def _check_cluster(store: Store) -> Check:
+    status = store.cluster_status()
+    if status is None:
+        return Check(state=State.OK, detail="none")
+    if status.trouble is not None:
+        return Check(state=State.FAILURE, detail=status.trouble)
+    if status.leader is None:
+        return Check(state=State.FAILURE, detail=f"no leader of the cluster is known to the node {status.node}")
+    silent = [member.id for member in status.members if member.is_heard_of is False]
+    full = [member.id for member in status.members if member.is_low_on_space]
+    found = [f"{what}: {', '.join(ids)}" for what, ids in (("silent", silent), ("low on space", full)) if ids]
+    return Check(
+        state=State.WARNING if found else State.OK, detail="; ".join(found) or f"{status.role} of {len(status.members)}"
+    )
+
+
 def _check_audit(audit: AuditLog | None) -> Check:
     if audit is None or not audit.is_failing():
         return Check(state=State.OK, detail="none is kept" if audit is None else "")
@@ -117,6 +133,8 @@ class HealthChecks:
         self._audit = audit
         self._timeout = timeout
         self._checks = {**_CHECKS, "audit_log": lambda _store: _check_audit(audit)}
+        if store.cluster_status() is not None:
+            self._checks["cluster"] = _check_cluster
         self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bleepstore_server.admin import accounts, buckets, health, numbers, operating, pages
+from bleepstore_server.admin import accounts, buckets, cluster, health, numbers, operating, pages
 from bleepstore_server.admin.rows import Row
 
 ROWS: Sequence[Row] = (
@@ -13,5 +13,6 @@ ROWS: Sequence[Row] = (
     *buckets.ROWS,
     *accounts.ROWS,
     *operating.ROWS,
+    *cluster.ROWS,
     *pages.ROWS,
 )

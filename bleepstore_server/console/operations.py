@@ -56,8 +56,8 @@ def show_quotas(visit: Visit) -> Response:
 
 def put_quota(visit: Visit) -> Response:
     visit.check_administrator()
-    name = visit.field("name").strip()
-    target = {"bucket": name} if visit.field("scope") == QuotaScope.BUCKET else {"account": name}
+    scope = visit.field("scope")
+    target = {scope if scope in set(QuotaScope) else QuotaScope.BUCKET.value: visit.field("name").strip()}
     if visit.field("do") == "remove":
         visit.store.delete_quota(**target)
         return visit.go("quotas", done="quota_removed")
@@ -86,6 +86,6 @@ def run_job(visit: Visit) -> Response:
 
 
 def show_cluster(visit: Visit) -> Response:
-    """A store on one node says so; more is shown once stores on several can be opened."""
+    """What the node of this store is at, and what it knows of the others. A store on one node says so."""
     visit.check_administrator()
-    return visit.page("cluster.html", section="cluster")
+    return visit.page("cluster.html", status=visit.store.cluster_status(), section="cluster")

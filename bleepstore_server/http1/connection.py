@@ -383,6 +383,7 @@ class Connection:
             self._writing.moved += sent
             if sent == size:
                 return size
+            self._moved_last = sent
         data = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))[sent:]
         while data:
             try:
@@ -391,6 +392,7 @@ class Connection:
                 self._wait(WRITE, self._writing)
                 continue
             self._writing.moved += sent
+            self._moved_last = sent
             data = data[sent:]
         return size
 

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from bleepstore.errors import BleepStoreError
 from bleepstore.quotas import Totals
 from bleepstore.store import Store
+from bleepstore_server.metrics.cluster import metrics_of
 
 _log = logging.getLogger("bleepstore.server")
 
@@ -75,7 +76,7 @@ class StoreCollector(Collector):
         self._totals = KnownTotals(store)
 
     def collect(self) -> Iterator[Metric]:
-        for part in (self._of_totals, self._of_disk, self._of_jobs, self._of_events):
+        for part in (self._of_totals, self._of_disk, self._of_jobs, self._of_events, self._of_cluster):
             try:
                 yield from part()
             except (BleepStoreError, OSError) as error:
@@ -141,6 +142,11 @@ class StoreCollector(Collector):
             lag.add_metric([one.destination], 0 if one.oldest_ms is None else max(0, now_ms - one.oldest_ms) / 1000)
             dropped.add_metric([one.destination], one.dropped)
         yield from (waiting, lag, dropped)
+
+    def _of_cluster(self) -> Iterator[Metric]:
+        status = self._store.cluster_status()
+        if status is not None:
+            yield from metrics_of(status)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -64,6 +64,22 @@ def test_buckets_are_made_counted_limited_and_deleted(admin: Admin, served: Serv
     ]
     admin.do("DELETE", "buckets/photos/quota")
     admin.do("DELETE", "accounts/alice/quota")
+    ann = admin.do("POST", "users", {"name": "ann", "account": "alice"})
+    admin.do("PUT", "users/ann/quota?account=alice", {"max_bytes": 7})
+    trust = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}]}
+    role = admin.do("PUT", "roles/r?account=alice", {"trust_policy": trust})
+    admin.do("PUT", "roles/r/quota?account=alice", {"max_objects": 7})
+    found = [(one["scope"], one["name"], one["quota"]) for one in admin.do("GET", "quotas")["quotas"]]
+    assert found == [
+        ("user", role["arn"], {"max_bytes": None, "max_objects": 7}),
+        ("user", ann["arn"], {"max_bytes": 7, "max_objects": None}),
+    ]
+    admin.do("DELETE", "roles/r/quota?account=alice")
+    admin.do("DELETE", "users/ann/quota?account=alice")
+    assert admin.do("GET", "quotas")["quotas"] == []
+    assert admin.ask("PUT", "users/nobody/quota", {"max_bytes": 1})[0] == 404
+    admin.do("DELETE", "roles/r?account=alice")
+    admin.do("DELETE", "users/ann?account=alice")
     assert admin.ask("DELETE", "buckets/photos")[0] == 409
     status, refused = admin.ask("GET", "buckets/none")
     assert (status, refused["error"]["code"]) == (404, "NoSuchBucket")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import io
 import itertools
 import os
@@ -210,7 +211,8 @@ def imports_of(path: Path, known: Mapping[str, Path]) -> set[str]:
     return {name for name in found if name in known and known[name] != path}
 
 
-def circles() -> list[list[str]]:
+@functools.cache
+def circles() -> tuple[tuple[str, ...], ...]:
     """The strongly connected components of more than one module."""
     known = modules()
     above = {name: imports_of(path, known) for name, path in known.items()}
@@ -224,7 +226,7 @@ def circles() -> list[list[str]]:
             left.extend(new)
         reached[name] = seen
     found = {tuple(sorted(b for b in reached[a] if a in reached[b])) for a in known if a in reached[a]}
-    return [list(circle) for circle in sorted(found)]
+    return tuple(sorted(found))
 
 
 def structure() -> Iterator[tuple[str, str, str]]:

@@ -34,8 +34,9 @@ from bleepstore.model import (
     Permission,
     Versioning,
     WriteCondition,
+    user_arns,
 )
-from bleepstore.quotas import Quota, QuotaScope, Usage
+from bleepstore.quotas import Quota, QuotaScope
 from tests.catalog.conftest import Applier, apply_all, content
 from tests.library.samples import COMMANDS
 
@@ -44,7 +45,7 @@ OWNERS = [Owner("alice", "Alice"), Owner("bob", ""), Owner("carol", "Carol")]
 
 def random_commands(seed: int, count: int) -> Iterator[Command]:
     """A history of a store: names collide often, so that every command meets every state."""
-    chance = random.Random(seed)
+    chance, creators = random.Random(seed), random.Random(seed)
 
     def acl() -> Acl:
         return Acl(chance.choice(OWNERS).id, (Grant(chance.choice(["alice", Group.ALL_USERS]), Permission.READ),))
@@ -61,6 +62,7 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
         owner = chance.choice(OWNERS)
         etag = chance.choice(["e1", "e2"])
         version_id = chance.choice([None, None, "null"])
+        creator_id = creators.choice([None, *(f"{user_arns(one.id)}/ann" for one in OWNERS)])
         match chance.randrange(14):
             case 0:
                 yield c.CreateBucket(**stamp, **bucket, owner=owner, location="", acl=acl())
@@ -72,7 +74,8 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                 metadata = chance.choice([{}, {"b": "2", "a": "1"}])
                 puts.append((where, new_version_id(stamp["request_id"])))
                 yield c.PutObject(
-                    **stamp, **where, owner=owner, size=4, etag=etag, data=data, stored_ms=1000 + number,
+                    **stamp, **where, owner=owner, creator_id=creator_id, size=4, etag=etag, data=data,
+                    stored_ms=1000 + number,
                     attributes=ObjectAttributes(metadata=metadata), checksum=checksum, condition=condition(),
                 )  # fmt: skip
             case 5:
@@ -83,6 +86,7 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                     **where,
                     version_id=version_id,
                     owner=chance.choice([None, owner]),
+                    creator_id=creator_id,
                     condition=chance.choice([WriteCondition(), WriteCondition(if_match="*")]),
                 )
             case 6:
@@ -100,7 +104,7 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                     **where,
                     upload_id=f"x{number}",
                     owner=owner,
-                    initiator=owner,
+                    initiator=owner if creator_id is None else Owner(creator_id, "ann"),
                 )
                 yield c.RegisterPart(
                     **{**stamp, "request_id": f"{number:08x}c"}, **where, upload_id=f"x{number}", number=1, size=4,
@@ -132,6 +136,11 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                 quota["request_id"] += "e"
                 limits = chance.choice([None, Quota(), Quota(max_objects=limit)])
                 yield c.PutQuota(**quota, scope=QuotaScope.ACCOUNT, name=owner.id, quota=limits)
+                quota["request_id"] += "f"
+                yield c.CreateUser(**quota, account=owner, name="ann", path="/", user_id="AIDA")
+                quota["request_id"] += "g"
+                ann = f"{user_arns(owner.id)}/ann"
+                yield c.PutQuota(**quota, scope=QuotaScope.USER, name=ann, quota=limits and Quota())
                 tag = {**stamp, "request_id": f"{number:08x}b"}
                 yield c.PutObjectTags(**tag, **where, version_id=version_id, tags=tags or {})
             case _:
@@ -154,13 +163,7 @@ def check_versions(connection: apsw.Connection) -> None:
     assert len(handles) == len(set(handles)), "garbage that is in use"
     quotas = Reader(connection)
     for counted in quotas.list_quotas():
-        found = [
-            quotas.count_usage(bucket.id)
-            for bucket in quotas.list_buckets(None, "", None, "", 100)
-            if counted.name in (bucket.name, bucket.owner.id)
-        ]
-        usage = Usage(sum(one.objects for one in found), sum(one.bytes for one in found))
-        assert counted.usage == usage, counted
+        assert counted.usage == quotas.count_quota(counted.scope, counted.name), counted
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -21,8 +21,8 @@ from tests.serving.conftest import Served, serve
 __all__ = ["serve"]
 
 FILES = files("bleepstore_server.admin") / "files"
-#: What only a store at a provider, or one that sends events, has.
-ELSEWHERE = ("gateway_calls", "events_")
+#: What only a store at a provider, on a cluster, or one that sends events, has.
+ELSEWHERE = ("gateway_calls", "events_", "bleepstore_raft_")
 
 
 def promtool() -> Path:

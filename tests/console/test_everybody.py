@@ -13,6 +13,7 @@ import pytest
 import bleepstore
 from bleepstore import Store, Versioning
 from tests.clients.conftest import need
+from tests.cluster_store import open_nodes
 from tests.console.browser import PHONE, Shown, Window, chromium, screenshots, show, window
 from tests.console.conftest import ROOT, SECRET
 from tests.console.test_journeys import PNG
@@ -121,6 +122,16 @@ def test_axe_finds_nothing_in_any_page(
     found["sign-in"] = violations(page, axe)
     page.context.close()
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_axe_finds_nothing_in_the_page_of_a_cluster(chromium: Any, screenshots: Path, axe: str) -> None:
+    with open_nodes() as nodes, nodes.open_at(next(iter(nodes.cluster.members.values()))) as store:
+        store.put_credential(ROOT, SECRET)
+        with show(store) as shown, window(chromium, shown, screenshots, viewport=PHONE) as win:
+            win.open("/cluster")
+            win.snap("cluster-of-three-phone")
+            assert win.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+            assert violations(win.page, axe) == []
 
 
 # -- what strangers have stored

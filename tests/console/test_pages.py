@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
@@ -19,6 +20,7 @@ from bleepstore_server import AppConfig, live_server
 from bleepstore_server.console.app import Console
 from bleepstore_server.console.documents import indented
 from bleepstore_server.console.previews import MAX_ROWS, MAX_TEXT
+from tests.cluster_store import open_nodes
 from tests.console.conftest import ROOT, SECRET, Visitor
 
 
@@ -364,6 +366,12 @@ def test_quotas_jobs_status_and_cluster(visitor: Visitor, store: Store, photos: 
     assert "0 / 5" in visitor.get("/quotas").text
     assert visitor.post("/quotas", {"scope": "bucket", "name": "photos", "max_bytes": "many"}).status_code == 400
     done(visitor.post("/quotas", {"scope": "account", "name": store.owner.id, "do": "remove"}))
+    ann = store.users.add("ann")
+    done(visitor.post("/quotas", {"scope": "user", "name": ann.arn, "max_objects": "7"}))
+    assert "0 / 7" in (shown := visitor.get("/quotas").text)
+    assert ann.arn in shown
+    done(visitor.post("/quotas", {"scope": "user", "name": ann.arn, "do": "remove"}))
+    assert visitor.post("/quotas", {"scope": "user", "name": "ann", "max_objects": "7"}).status_code == 400
     assert done(visitor.post("/jobs", {"job": "garbage"})) == "/jobs?done=job_ran"
     assert visitor.post("/jobs", {"job": "no-such-job"}).status_code == 400
     figures = visitor.get("/status/figures").get_json()
@@ -371,6 +379,23 @@ def test_quotas_jobs_status_and_cluster(visitor: Visitor, store: Store, photos: 
     assert figures["counters"] == {}  # nobody counts here
     assert visitor.get("/status").status_code == 200
     assert "This store is on one node" in visitor.get("/cluster").text
+
+
+def test_the_members_of_a_cluster_are_shown() -> None:
+    with open_nodes() as nodes, contextlib.ExitStack() as stack:
+        leader, follower, _other = [stack.enter_context(nodes.open_at(one)) for one in nodes.cluster.members.values()]
+        leader.put_credential(ROOT, SECRET)
+        shown = {}
+        for name, store in (("leader", leader), ("follower", follower)):
+            visitor = Visitor(Client(Console(store)))
+            assert visitor.sign_in().status_code == 303
+            shown[name] = visitor.get("/cluster").text
+        for text in shown.values():
+            assert "takes part" in text
+            assert all(member in text for member in nodes.cluster.ids)
+        assert '<dd class="break">follower</dd>' in shown["follower"]
+        assert ">unknown<" in shown["follower"], "how far the others are"
+        assert ">unknown<" not in shown["leader"]
 
 
 # -- previews

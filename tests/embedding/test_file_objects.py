@@ -183,6 +183,7 @@ def test_a_stream_is_opened_anew_where_it_is_sought(store: bleepstore.Store, mon
         return Stream(data[start:stop])
 
     monkeypatch.setattr(MemoryBackend, "get_object", get_object)
+    monkeypatch.setattr(MemoryBackend, "bytes_of", lambda _self, _handle: None)
     with bleepstore.open() as ours:
         ours.create_bucket("photos")
         ours.put_object("photos", "k", data)
@@ -205,6 +206,7 @@ def test_all_is_read_of_a_stream_that_gives_little_at_a_time(monkeypatch: pytest
         return Stream(data[start:stop])
 
     monkeypatch.setattr(MemoryBackend, "get_object", get_object)
+    monkeypatch.setattr(MemoryBackend, "bytes_of", lambda _self, _handle: None)
     with bleepstore.open() as ours:
         ours.create_bucket("photos")
         ours.put_object("photos", "k", data)
@@ -216,6 +218,18 @@ def test_all_is_read_of_a_stream_that_gives_little_at_a_time(monkeypatch: pytest
             with ours.get_object("photos", "k", range=wanted) as found:
                 assert found.peek(5)[:5] == found.read(5)
                 assert found.read() == data[15 if wanted else 5 : stop]
+
+
+def test_bytes_in_memory_are_neither_copied_nor_wrapped_in_a_file() -> None:
+    with bleepstore.open() as ours:
+        ours.create_bucket("photos")
+        ours.put_object("photos", "k", bytes(70_000))
+        with ours.get_object("photos", "k") as one, ours.get_object("photos", "k") as other:
+            assert one.file is None
+            assert one.read() is other.read()
+        with ours.get_object("photos", "k", range=bleepstore.ByteRange(10, 70_010)) as found:
+            assert found.file is None
+            assert len(found.read()) == 69_990
 
 
 def test_what_is_known_of_it(store: bleepstore.Store) -> None:

@@ -170,6 +170,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 bucket_id=7,
                 key=KEY,
                 owner=BOB,
+                creator_id="arn:aws:iam::bob-id:user/ann",
                 size=5 * 1024**4,
                 etag=MD5 + "-2",
                 data=BlobRef("018bcfe56800"),
@@ -204,6 +205,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 key=KEY,
                 version_id="null",
                 owner=BOB,
+                creator_id="arn:aws:iam::bob-id:user/ann",
                 condition=WriteCondition(if_match="*"),
                 bypasses_governance=True,
                 origin=ORIGIN,
@@ -216,6 +218,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 bucket="photos",
                 bucket_id=7,
                 owner=BOB,
+                creator_id="arn:aws:iam::bob-id:user/ann",
                 bypasses_governance=True,
                 entries=(
                     c.DeleteEntry(key=KEY, version_id="null", condition=WriteCondition(if_match=MD5)),
@@ -472,6 +475,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 version_id="v1",
                 sequence=TIME + 1,
                 owner=ALICE,
+                creator_id="arn:aws:iam::bob-id:user/ann",
                 modified_ms=TIME,
                 written=c.PutObject(
                     **_stamp(4), bucket="copies", key=KEY, owner=ALICE, size=4, etag=MD5, data=BlobRef("h")

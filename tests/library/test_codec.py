@@ -137,9 +137,9 @@ def _from_the_first_form(fields: Fields) -> Fields:
 
 
 def _from_the_second_form(fields: Fields) -> Fields:
-    """The id of the bucket came with a change of the class, and so did a condition and an origin."""
+    """The id of the bucket came with a change of the class, and so did a condition, an origin and who made it."""
     condition = {**fields["condition"], "replaces_only_of": None}
-    return {**fields, "bucket_id": None, "condition": condition, "origin": None}
+    return {**fields, "bucket_id": None, "condition": condition, "origin": None, "creator_id": None}
 
 
 OLD_PUT = (

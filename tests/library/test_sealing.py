@@ -44,6 +44,15 @@ def opened(sealed: bytes, layout: Layout, start: int = 0, stop: int | None = Non
         return b"".join(iter(lambda: reader.read(50_000), b""))
 
 
+def filled(sealed: bytes, layout: Layout, start: int, stop: int, size: int) -> bytes:
+    """The same, read into a buffer of so many bytes."""
+    buffer, found = bytearray(size), bytearray()
+    with SealedReader(SEAL, "blob", layout, lambda a, b: io.BytesIO(sealed[a:b]), start, stop) as reader:
+        while count := reader.readinto(buffer):
+            found += buffer[:count]
+    return bytes(found)
+
+
 def pattern(size: int) -> bytes:
     return (bytes(range(251)) * (size // 251 + 1))[:size]
 
@@ -90,6 +99,7 @@ def test_every_range_of_every_layout_is_what_was_written(sizes: list[int], data:
     stop = data.draw(st.integers(start, len(plain)))
     assert opened(sealed, layout, start, stop) == plain[start:stop]
     assert opened(sealed, layout) == plain
+    assert filled(sealed, layout, start, stop, data.draw(st.sampled_from([1000, CHUNK, 300_000]))) == plain[start:stop]
     digest = SealedDigest(layout)
     for at in range(0, len(sealed), 10_007):
         digest.update(sealed[at : at + 10_007])

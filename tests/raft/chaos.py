@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import itertools
 import random
+import shutil
 import threading
 import time
 from collections import Counter
@@ -28,7 +29,7 @@ from bleepstore.cluster import LeaderLease, LocalCluster, Member, clocks_of, cre
 from bleepstore.errors import BleepStoreError, NoSuchKey, PreconditionFailed
 from bleepstore.jobs.parts import Parts
 from bleepstore.model import CompletedPart, WriteCondition
-from bleepstore.raft.messages import Accepted, ConfChange, NodeId, Role
+from bleepstore.raft.messages import ConfChange, Configuration, NodeId
 from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.state import Settings as CoreSettings
 from bleepstore.raft.storage import LogStorage
@@ -189,28 +190,30 @@ class Chaos:
     def _lose_disk(self, node: NodeId) -> None:
         """The node is gone for good; another one takes its part, with an id of its own."""
         self._crash(node)
+        shutil.rmtree(self._folder / node)
         made = self._folder / f"new-{next(self._numbers)}"
         identity = create_member(made, self._cluster.cluster)
         made.rename(self._folder / identity.node)
         member = self._cluster.start(identity.node)
-        for change in (
-            ConfChange(learn=(identity.node,)),
-            ConfChange(promote=(identity.node,)),
-            ConfChange(remove=(node,)),
-        ):
-            self._change(change)
+        self._change(ConfChange(learn=(identity.node,)), lambda now: identity.node in now.learners)
+        self._change(ConfChange(promote=(identity.node,)), lambda now: identity.node in now.voters)
+        self._change(ConfChange(remove=(node,)), lambda now: node in now.removed)
         self._open(member)
 
-    def _change(self, change: ConfChange) -> None:
+    def _change(self, change: ConfChange, is_done: Callable[[Configuration], bool]) -> None:
+        """Waits until it is in force: of four voters of which one is gone, none may lose its disk."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            leaders = [one for one in self._cluster.members.values() if one.node.status.role is Role.LEADER]
-            for one in leaders:
+            leader = self._cluster.leader()
+            if leader is not None:
+                now = leader.node.core.configuration
+                if is_done(now) and not now.is_joint:
+                    return
                 with contextlib.suppress(BleepStoreError):
-                    if isinstance(one.propose_change(change), Accepted):
-                        return
+                    leader.propose_change(change)
             time.sleep(0.01)
-        raise AssertionError(f"{change} is not taken")
+        members = {one.id: (one.node.status, one.node.core.configuration) for one in self._cluster.members.values()}
+        raise AssertionError(f"{change} is not done: {members}")
 
     def _mend(self) -> None:
         self._network.heal()

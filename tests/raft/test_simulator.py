@@ -34,66 +34,73 @@ from tests.raft.mutants import MUTANTS, AcknowledgesBeforeSync, KeepsConflicting
 Record = Callable[[str, object], None]
 
 EVENTS = 4000
-CHUNK = 100
-#: In the default run.
-DEFAULT_SEEDS = 200
+#: In the default run, which is for everybody's changes; the slow tests run thousands.
+DEFAULT_SEEDS = 40
 
 
-@pytest.mark.parametrize("first", range(0, DEFAULT_SEEDS, CHUNK))
-def test_no_seed_breaks_an_invariant(first: int, capsys: pytest.CaptureFixture[str], record_property: Record) -> None:
-    status = command.main(["--first-seed", str(first), "--seeds", str(CHUNK), "--events", str(EVENTS)])
+def few_and(more: int, few: int) -> list[Any]:
+    """(first seed, seeds) of a test: some in the default run, the others up to `more` in the long one."""
+    return [pytest.param(0, few, id="few"), pytest.param(few, more - few, id="more", marks=pytest.mark.slow)]
+
+
+def run_seeds(capsys: pytest.CaptureFixture[str], record_property: Record, first: int, seeds: int, *more: str) -> None:
+    status = command.main(["--first-seed", str(first), "--seeds", str(seeds), "--events", str(EVENTS), *more])
     said = capsys.readouterr().out
     assert status == 0, said
-    record_property("figure", f"seeds {first}..{first + CHUNK - 1}: {said.strip()}")
+    record_property("figure", f"seeds {' '.join(more)} {first}..{first + seeds - 1}: {said.strip()}")
 
 
 @pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize(("first", "seeds"), few_and(40, 6))
 def test_no_seed_of_a_mix_breaks_an_invariant(
-    mix: str, capsys: pytest.CaptureFixture[str], record_property: Record
+    mix: str, first: int, seeds: int, capsys: pytest.CaptureFixture[str], record_property: Record
 ) -> None:
-    status = command.main(["--mix", mix, "--seeds", "40", "--events", str(EVENTS)])
-    said = capsys.readouterr().out
-    assert status == 0, said
-    record_property("figure", f"mix {mix}: {said.strip()}")
+    run_seeds(capsys, record_property, first, seeds, "--mix", mix)
 
 
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize(("first", "seeds"), few_and(60, 10))
 def test_no_seed_makes_the_catalogs_differ(
-    first: int, capsys: pytest.CaptureFixture[str], record_property: Record
+    first: int, seeds: int, capsys: pytest.CaptureFixture[str], record_property: Record
 ) -> None:
-    status = command.main(["--first-seed", str(first), "--seeds", "20", "--events", str(EVENTS), "--catalog"])
-    said = capsys.readouterr().out
-    assert status == 0, said
-    record_property("figure", f"with the catalog, seeds {first}..{first + 19}: {said.strip()}")
+    run_seeds(capsys, record_property, first, seeds, "--catalog")
 
 
-def test_no_seed_notices_where_memory_ends_and_storage_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("first", "seeds"), few_and(60, 4))
+def test_no_seed_notices_where_memory_ends_and_storage_begins(
+    first: int,
+    seeds: int,
+    capsys: pytest.CaptureFixture[str],
+    record_property: Record,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(log_view, "TAIL_ENTRIES", 3)
-    assert command.main(["--first-seed", "7000", "--seeds", "60", "--events", str(EVENTS)]) == 0
+    run_seeds(capsys, record_property, 7000 + first, seeds)
 
 
 @functools.cache
 def first_outcomes() -> list[Outcome]:
-    return [run_seed(seed, EVENTS) for seed in range(80)]
+    """Of the first seeds; one that breaks an invariant raises Violation."""
+    return [run_seed(seed, EVENTS) for seed in range(DEFAULT_SEEDS)]
 
 
-def test_the_seeds_see_what_they_should() -> None:
+def test_no_seed_breaks_an_invariant_and_all_see_what_they_should() -> None:
     """A check that never has anything to check proves nothing."""
     outcomes = first_outcomes()
-    assert sum(outcome.commits for outcome in outcomes) > 3_000
-    assert sum(outcome.acknowledged for outcome in outcomes) > 2_000
-    assert sum(outcome.reads for outcome in outcomes) > 1_000
-    assert sum(outcome.term for outcome in outcomes) > 200
-    assert sum(outcome.snapshots for outcome in outcomes) > 10
-    assert sum(outcome.converged for outcome in outcomes) > 50
+    assert sum(outcome.commits for outcome in outcomes) > 1_500
+    assert sum(outcome.acknowledged for outcome in outcomes) > 1_000
+    assert sum(outcome.reads for outcome in outcomes) > 500
+    assert sum(outcome.term for outcome in outcomes) > 100
+    assert sum(outcome.snapshots for outcome in outcomes) > 5
+    assert sum(outcome.converged for outcome in outcomes) > 25
     assert {outcome.members for outcome in outcomes} >= {1, 2, 3, 4, 5}
 
 
 def test_every_fault_really_happens() -> None:
     """Not only by name: a node that could be crashed, a write that was torn, a tail of the state that was lost."""
-    happened = sum((outcome.happened for outcome in first_outcomes()), Counter[str]())
+    tearing = [run_seed(seed, EVENTS, mix="tearing") for seed in range(10)]
+    happened = sum((outcome.happened for outcome in [*first_outcomes(), *tearing]), Counter[str]())
     assert set(happened) == {*FAULTS, "lost_tail", "partly_written"}
-    assert min(happened.values()) >= 3, happened
+    assert min(happened.values()) >= 1, happened
 
 
 def quiet_plan(**changes: Any) -> Plan:
@@ -106,7 +113,7 @@ def quiet_plan(**changes: Any) -> Plan:
 
 def test_a_disk_that_fails_ends_the_node_whether_the_write_was_done_or_not() -> None:
     landed: set[tuple[int, int]] = set()
-    for seed in range(40):
+    for seed in range(16):
         world = World(seed, plan=quiet_plan(nodes=1), is_real=seed % 4 > 1)
         world.populate()
         world.run(1000)
@@ -241,7 +248,7 @@ def test_the_plans_mix_all_kinds_of_trouble() -> None:
 def test_a_seed_gives_the_same_run_everywhere() -> None:
     """Not the hash seed, nor the process, nor the order of sets decides anything."""
     script = (
-        "from bleepstore.testing.simulator import run_seed\nfor seed in range(12):\n    print(run_seed(seed, 2000))\n"
+        "from bleepstore.testing.simulator import run_seed\nfor seed in range(6):\n    print(run_seed(seed, 2000))\n"
     )
     runs = [
         subprocess.run(
@@ -254,7 +261,7 @@ def test_a_seed_gives_the_same_run_everywhere() -> None:
         for hash_seed in ("1", "2")
     ]
     assert runs[0] == runs[1]
-    assert runs[0].count("Outcome") == 12
+    assert runs[0].count("Outcome") == 6
 
 
 def test_a_violation_ends_with_a_line_that_replays_it(
@@ -297,13 +304,13 @@ def test_the_simulator_is_fast_enough_to_find_something(
     options: dict[str, Any], least: int, record_property: Record
 ) -> None:
     begun = time.process_time()
-    events = sum(run_seed(seed, EVENTS, **options).events for seed in range(100, 120))
+    events = sum(run_seed(seed, EVENTS, **options).events for seed in range(100, 105))
     rate = events / (time.process_time() - begun)
     record_property("figure", f"simulator: {rate:,.0f} events per second of processor time (asked for: {least:,})")
     assert rate > least
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", [*range(DEFAULT_SEEDS, 2300, 500), *range(100_000, 110_000, 500)])
+@pytest.mark.parametrize("first", [*range(DEFAULT_SEEDS, 2040, 500), *range(100_000, 110_000, 500)])
 def test_many_more_seeds(first: int) -> None:
     assert command.main(["--first-seed", str(first), "--seeds", "500", "--events", str(EVENTS)]) == 0

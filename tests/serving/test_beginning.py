@@ -27,6 +27,7 @@ rate = { requests = 100 }
 [[users]]
 name = "ann"
 path = "/lab/"
+quota = { max_bytes = 1000 }
 canned = [{ policy = "readonly", on = ["photos"] }]
 [users.policies.extra]
 Version = "2012-10-17"
@@ -98,7 +99,7 @@ def test_what_a_file_declares_is_there_and_stays_as_often_as_it_is_read(declared
         ann = store.users.get("ann")
         assert list(ann.policies) == ["readonly", "extra"]
         assert store.list_roles()[0].name == "reader"
-        assert [quota.name for quota in store.list_quotas()] == ["alice", "photos"]
+        assert [quota.name for quota in store.list_quotas()] == ["alice", "photos", ann.arn]
         assert [limit.name for limit in store.list_rate_limits()] == ["alice"]
         users, keys = store.users.list(), store.list_credentials()
         start(store, init=str(declared))

@@ -33,6 +33,11 @@ def test_a_quota_is_set_shown_and_removed_while_the_server_runs(
     assert capsys.readouterr().out == (
         "account\tbob\t0 bytes\t0 objects\nbucket\tphotos\t1024 of 1024 bytes\t2 of 2 objects\n"
     )
+    assert main(["users", "add", *data, "ann"]) == 0
+    arn = capsys.readouterr().out.strip()
+    assert main(["quotas", "set", *data, "--user", arn, "--objects", "3"]) == 0
+    assert capsys.readouterr().out == f"user\t{arn}\t0 bytes\t0 of 3 objects\n"
+    assert main(["quotas", "remove", *data, "--user", arn]) == 0
     assert main(["quotas", "remove", *data, "--bucket", "photos"]) == 0
     s3.put_object(Bucket="photos", Key="c", Body=bytes(2000))
 
@@ -41,7 +46,7 @@ def test_a_quota_is_set_shown_and_removed_while_the_server_runs(
     ("words", "said"),
     [
         (["set", "--bucket", "photos", "--bytes", "1.5G"], "'1.5G' is no size"),
-        (["set", "--bytes", "1"], "one of the arguments --bucket --account is required"),
+        (["set", "--bytes", "1"], "one of the arguments --bucket --account --user is required"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,7 @@ def test_a_bucket_holds_no_more_bytes_than_its_quota(photos: Store) -> None:
     photos.put_object("photos", "a", bytes(6))
     with pytest.raises(errors.QuotaExceeded) as refused:
         photos.put_object("photos", "b", bytes(5))
-    assert refused.value == errors.QuotaExceeded("photos", False, "bytes", 10)
+    assert refused.value == errors.QuotaExceeded("photos", "bucket", "bytes", 10)
     assert "quota of the bucket: 10 bytes" in refused.value.message
     photos.put_object("photos", "b", bytes(4))
     photos.put_object("photos", "a", bytes(6))  # instead of as many
@@ -89,7 +89,7 @@ def test_a_bucket_holds_no_more_objects_than_its_quota(photos: Store) -> None:
     photos.put_object("photos", "a", b"1")
     with pytest.raises(errors.QuotaExceeded) as refused:
         photos.put_object("photos", "b", b"")
-    assert refused.value == errors.QuotaExceeded("photos", False, "objects", 1)
+    assert refused.value == errors.QuotaExceeded("photos", "bucket", "objects", 1)
     photos.put_object("photos", "a", bytes(1000))
     photos.delete_object("photos", "a")
     photos.put_object("photos", "b", b"1")
@@ -103,7 +103,7 @@ def test_all_buckets_of_an_account_count_in_its_quota_whoever_writes(photos: Sto
     photos.put_object("other", "a", bytes(100))
     with pytest.raises(errors.QuotaExceeded) as refused:
         photos.put_object("more", "a", bytes(6))
-    assert refused.value == errors.QuotaExceeded("more", True, "bytes", 10)
+    assert refused.value == errors.QuotaExceeded("more", "account", "bytes", 10)
     photos.delete_object("photos", "a")
     photos.delete_bucket("photos")
     photos.put_object("more", "a", bytes(6))

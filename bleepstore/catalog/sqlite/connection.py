@@ -15,6 +15,7 @@ BUSY_TIMEOUT_MS = 60_000
 PAGE_SIZE = 4096
 CHECKPOINT_PAGES = 8_000
 LOW_SPACE_PAGES = 250
+MAPPED_BYTES = 1 << 30
 
 #: SQL functions whose value depends on when or where they run. Apply must give the same result on every node.
 NONDETERMINISTIC = frozenset(
@@ -46,7 +47,7 @@ def _set_checkpoint(connection: apsw.Connection) -> None:
 def _set_memory(connection: apsw.Connection) -> None:
     """The cache is bounded (8 MiB) and mapped reads are shared by all connections and processes."""
     connection.pragma("cache_size", -8192)
-    connection.pragma("mmap_size", 1 << 30)
+    connection.pragma("mmap_size", MAPPED_BYTES)
 
 
 def _keep_plans(connection: apsw.Connection) -> None:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import apsw
 
 from bleepstore.catalog.records import ProtectedVersion
-from bleepstore.catalog.sqlite.connection import BUSY_TIMEOUT_MS, open_reader
+from bleepstore.catalog.sqlite.connection import BUSY_TIMEOUT_MS, MAPPED_BYTES, open_reader
 from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.catalog.sqlite.schema import TABLES
 from bleepstore.errors import BlobNotFound, CatalogDamaged
@@ -35,6 +35,34 @@ def copy_database(source: apsw.Connection, target: apsw.Connection) -> None:
 def open_private(path: Path) -> BinaryIO:
     """A new file that only its owner can read: who has a catalog has the secrets of all access keys."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+def make_file_durable(path: Path) -> None:
+    """fsync a file or a directory."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def opened_copy(path: Path) -> Iterator[apsw.Connection]:
+    """A connection to the new file `path`, to be filled at once. The file is durable at the end.
+
+    Nobody opens it before. So SQLite need not sync it on the way, nor keep what it overwrites; with mapped pages that
+    takes a third of the processor time.
+    """
+    open_private(path).close()
+    connection = apsw.Connection(str(path))
+    try:
+        connection.pragma("synchronous", "off")
+        connection.pragma("journal_mode", "off")
+        connection.pragma("mmap_size", MAPPED_BYTES)
+        yield connection
+    finally:
+        connection.close()
+    make_file_durable(path)
 
 
 @contextlib.contextmanager
@@ -90,14 +118,10 @@ class HeldCatalog:
 
     def copy_to_file(self, path: Path) -> tuple[str, int]:
         """Make a new catalog file at `path`, durably; returns the catalog's id and its applied index."""
-        open_private(path).close()
-        target = apsw.Connection(str(path))
-        try:
+        with opened_copy(path) as target:
             copy_database(self.connection, target)
             copied = Reader(target)
             return copied.catalog_id(), copied.applied_index()
-        finally:
-            target.close()
 
 
 class PinnedData:

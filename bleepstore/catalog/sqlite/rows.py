@@ -140,7 +140,7 @@ def make_credential(row: tuple[Any, ...]) -> Credential:
 
 _OWN_OBJECT_COLUMNS = (
     "o.version_id, o.etag, o.size, o.modified_ms, o.owner_id, oo.display_name, o.checksum_algorithm, o.checksum_type, "
-    "o.checksum_value, o.parts_count, b.versioning IS NOT NULL, o.is_delete_marker"
+    "o.checksum_value, o.parts_count, b.versioning IS NOT NULL, o.is_delete_marker, o.creator_id"
 )
 _OWN_OBJECT_WIDTH = _OWN_OBJECT_COLUMNS.count(",") + 1
 OBJECT_COLUMNS = ", ".join((_OWN_OBJECT_COLUMNS, *(f"o.{name}" for name in ATTRIBUTE_COLUMNS)))
@@ -154,7 +154,7 @@ def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | No
 def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
     """Of a row that begins with OBJECT_COLUMNS, of which there are OBJECT_WIDTH."""
     version_id, etag, size, modified_ms, owner_id, display_name, algorithm, kind, value = row[:9]
-    parts_count, is_versioned, is_delete_marker = row[9:_OWN_OBJECT_WIDTH]
+    parts_count, is_versioned, is_delete_marker, creator_id = row[9:_OWN_OBJECT_WIDTH]
     return ObjectVersion(
         bucket=bucket,
         key=key,
@@ -163,6 +163,7 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
         size=size,
         modified_ms=modified_ms,
         owner=_owner_of(owner_id, display_name or ""),
+        creator_id=creator_id,
         checksum=make_checksum(algorithm, kind, value) if algorithm else None,
         attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
         parts_count=parts_count,

@@ -109,8 +109,8 @@ CREATE TABLE bucket(
     keeps_usage INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- Quotas of buckets by their names, and of accounts by their ids, and what counts in them: `bleepstore.quotas`. A
--- bucket `keeps_usage` if it counts in one.
+-- Quotas of buckets by their names, of accounts by their ids, and of users and roles by their ARNs, and what counts in
+-- them: `bleepstore.quotas`. A bucket `keeps_usage` if it counts in one, or something in it may.
 CREATE TABLE quota(
     scope TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -151,6 +151,7 @@ CREATE TABLE object_version(
     etag TEXT NOT NULL,
     size INTEGER NOT NULL,
     owner_id TEXT NOT NULL,
+    creator_id TEXT,
     checksum_algorithm TEXT,
     checksum_type TEXT,
     checksum_value TEXT,

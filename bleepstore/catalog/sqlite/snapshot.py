@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from bleepstore.catalog.sqlite.catalog import Catalog
-from bleepstore.catalog.sqlite.copying import copy_database, open_private
+from bleepstore.catalog.sqlite.copying import copy_database, make_file_durable, opened_copy
 from bleepstore.errors import StorageFull
 
 #: sqlite_sequence, which numbers buckets and garbage, is part of the state; the planner's statistics are not.
@@ -79,15 +78,8 @@ def write_copy(catalog: Catalog, target: Path) -> int:
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
     try:
-        open_private(partial).close()
-        destination = apsw.Connection(str(partial))
-        try:
-            # Nobody sees the file before it is whole, and `make_file_durable` syncs it once.
-            destination.pragma("synchronous", "off")
+        with opened_copy(partial) as destination:
             index = _back_up(catalog, destination)
-        finally:
-            destination.close()
-        make_file_durable(partial)
         partial.rename(target)
         make_file_durable(target.parent)
     except BaseException:
@@ -109,12 +101,3 @@ def _back_up(catalog: Catalog, destination: apsw.Connection) -> int:
         finally:
             source.execute("ROLLBACK")
     return index
-
-
-def make_file_durable(path: Path) -> None:
-    """fsync a file or a directory."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

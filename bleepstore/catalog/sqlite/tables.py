@@ -12,7 +12,7 @@ from bleepstore.attributes import COLUMNS, columns_of, dump, from_columns
 from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.outbox import OutboxTables
-from bleepstore.catalog.sqlite.quotas import QuotaTables
+from bleepstore.catalog.sqlite.quotas import OWNER_HAS_QUOTA, QuotaTables
 from bleepstore.catalog.sqlite.rates import put_rate_limit
 from bleepstore.catalog.sqlite.replication import ReplicationTables
 from bleepstore.catalog.sqlite.rows import (
@@ -53,8 +53,8 @@ _FIND_BUCKET = (
 )
 _LOCK_TIME = "UPDATE state SET lock_ms = max(lock_ms, ?) RETURNING lock_ms"
 _STORED_VERSION = (
-    "SELECT -sequence, version_id, etag, owner_id, handle, inline_id, noncurrent = 0, is_delete_marker, size "
-    "FROM object_version"
+    "SELECT -sequence, version_id, etag, owner_id, handle, inline_id, noncurrent = 0, is_delete_marker, size, "
+    "creator_id FROM object_version"
 )
 _FIND_CURRENT = f"{_STORED_VERSION} WHERE {_CURRENT}"
 _FIND_NEWEST_OTHER = f"{_STORED_VERSION} WHERE bucket_id = ? AND noncurrent = 1 AND key = ? ORDER BY sequence LIMIT 1"
@@ -72,11 +72,11 @@ _COUNT_NEWER = (
 )
 _INSERT_MARKER = (
     "INSERT INTO object_version (bucket_id, noncurrent, key, sequence, version_id, is_delete_marker, modified_ms, "
-    "etag, size, owner_id) VALUES (?, 1, ?, ?, ?, 1, ?, '', 0, ?)"
+    "etag, size, owner_id, creator_id) VALUES (?, 1, ?, ?, ?, 1, ?, '', 0, ?, ?)"
 )
 _VERSION_COLUMNS = (
-    "sequence", "version_id", "modified_ms", "etag", "size", "owner_id", "checksum_algorithm", "checksum_type",
-    "checksum_value", "crc64nvme", "handle", "inline_id", "parts_count", "parts", *COLUMNS,
+    "sequence", "version_id", "modified_ms", "etag", "size", "owner_id", "creator_id", "checksum_algorithm",
+    "checksum_type", "checksum_value", "crc64nvme", "handle", "inline_id", "parts_count", "parts", *COLUMNS,
 )  # fmt: skip
 #: The bucket and the key come behind these.
 _AT = len(_VERSION_COLUMNS) + 1
@@ -102,6 +102,10 @@ _FIND_UPLOAD = (
 )
 _SET_REPLACED = "UPDATE upload SET replaced_sequence = ? WHERE bucket_id = ? AND key = ? AND replaced_sequence = ?"
 _DELETE_QUOTA = "DELETE FROM quota WHERE scope = 'bucket' AND name = (SELECT name FROM bucket WHERE bucket_id = ?)"
+_PARTS_BY_INITIATOR = (
+    "SELECT u.initiator_id, sum(p.size) FROM upload u JOIN part p USING (upload_id) WHERE u.bucket_id = ? "
+    "GROUP BY u.initiator_id ORDER BY u.initiator_id"
+)
 _DISCARD = (
     "INSERT INTO garbage (handle, token) SELECT p.handle, u.backend_token FROM upload u JOIN part p "
     "ON p.upload_id = u.upload_id WHERE "
@@ -255,6 +259,10 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
             ),
         )
 
+    def has_role(self, account_id: str, name: str) -> bool:
+        sql = "SELECT EXISTS (SELECT 1 FROM role WHERE account_id = ? AND name = ?)"
+        return bool(self._execute(sql, (account_id, name)).get)
+
     def delete_role(self, account_id: str, name: str) -> bool:
         self._execute("DELETE FROM role WHERE account_id = ? AND name = ?", (account_id, name))
         return self.connection.changes() > 0
@@ -298,7 +306,7 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
         owner_id = command.owner.id
         self._execute(
             "INSERT INTO bucket (name, owner_id, created_ms, location, acl, keeps_usage) VALUES (?1, ?2, ?3, ?4, ?5, "
-            "EXISTS (SELECT 1 FROM quota WHERE scope = 'account' AND name = ?2))",
+            f"{OWNER_HAS_QUOTA.format(owner='?2')})",
             (command.bucket, owner_id, command.time_ms, command.location, dump_acl(command.acl, owner_id)),
         )
 
@@ -405,6 +413,7 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
                 command.etag,
                 command.size,
                 command.owner.id,
+                command.creator_id,
                 checksum and checksum.algorithm.value,
                 checksum and checksum.type.value,
                 checksum and checksum.value,
@@ -437,8 +446,8 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
         return count
 
     def insert_delete_marker(self, bucket_id: int, marker: DeleteMarker) -> None:
-        key, version_id, sequence, owner_id, modified_ms = marker
-        self._execute(_INSERT_MARKER, (bucket_id, key, -sequence, version_id, modified_ms, owner_id))
+        key, version_id, sequence, owner_id, modified_ms, creator_id = marker
+        self._execute(_INSERT_MARKER, (bucket_id, key, -sequence, version_id, modified_ms, owner_id, creator_id))
 
     def remove_version(self, bucket_id: int, key: str, version: StoredVersion) -> None:
         row = (bucket_id, not version.is_current, key, -version.sequence)
@@ -458,9 +467,10 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
 
     # -- uploads
 
-    def has_upload(self, bucket_id: int, key: str, upload_id: str) -> bool:
-        sql = "SELECT EXISTS (SELECT 1 FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?)"
-        return bool(self._execute(sql, (bucket_id, key, upload_id)).get)
+    def initiator_of(self, bucket_id: int, key: str, upload_id: str) -> str | None:
+        sql = "SELECT initiator_id FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?"
+        initiator_id: str | None = self._execute(sql, (bucket_id, key, upload_id)).get
+        return initiator_id
 
     def find_upload(self, bucket: str, bucket_id: int, key: str, upload_id: str) -> Upload | None:
         row = self._execute(_FIND_UPLOAD, (bucket_id, key, upload_id)).fetchone()
@@ -506,6 +516,9 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
     def parts_size(self, upload_id: str) -> int:
         size: int = self._execute("SELECT coalesce(sum(size), 0) FROM part WHERE upload_id = ?", (upload_id,)).get
         return size
+
+    def parts_by_initiator(self, bucket_id: int) -> list[tuple[str, int]]:
+        return self._execute(_PARTS_BY_INITIATOR, (bucket_id,)).fetchall()  # type: ignore[return-value]  # two columns
 
     def part_handles(self, upload_id: str) -> dict[int, str]:
         rows = self._execute("SELECT number, handle FROM part WHERE upload_id = ?", (upload_id,)).fetchall()
