@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bleepstore.access import ANONYMOUS
@@ -21,7 +23,7 @@ from bleepstore_server.layers.browsers import send_to_console
 from bleepstore_server.layers.cors import CrossOriginAnswers
 from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
-from bleepstore_server.layers.record import Recorder, counted, recorded
+from bleepstore_server.layers.record import Recorder, finish, recorded
 from bleepstore_server.layers.render import refuse
 from bleepstore_server.monitoring import UNWATCHED, Monitoring
 from bleepstore_server.rates import RateMeter
@@ -91,6 +93,7 @@ class _App:
         self._counts = monitoring.counts
         self._audit = monitoring.audit
         self._recorders = () if record is None else (record,)
+        self._audited = self._recorders if self._audit is None else (*self._recorders, self._audit.write)
         seed = store.random_seed
         self._request_ids = _request_ids if seed is None else random.Random(seed)
         self._meter = meter
@@ -170,14 +173,22 @@ class _App:
         if exchange.rate_limits:
             self._meter.charge(exchange.rate_limits, exchange.request.bytes_in + response.body_length)
         body = _begin_answer(exchange, response, start_response)
-        recorders, audit = self._recorders, self._audit
+        recorders, audit, counts = self._recorders, self._audit, self._counts
         if audit is not None and (environ["REQUEST_METHOD"] not in _READS or audit.reads or exchange.status == 403):
-            recorders = (*recorders, audit.write)
-        # Nothing is called for buckets without a log.
+            recorders = self._audited
+        # As little is called as can be, for this is added to each request.
         source, logged = exchange.source, self._logged
-        if not recorders and exchange.bucket not in logged and (source is None or source.bucket not in logged):
-            return body if self._counts is None else counted(exchange, body, self._counts)
-        return recorded(exchange, body, recorders, self._counts)
+        if recorders or exchange.bucket in logged or (source is not None and source.bucket in logged):
+            if body:
+                return recorded(exchange, body, recorders, counts)
+            finish(exchange, recorders, counts, time.monotonic_ns(), 0)
+        elif counts is None:
+            pass
+        elif isinstance(body, ObjectBody):
+            body.done = partial(counts.count, exchange)
+        else:
+            counts.count(exchange, sum(map(len, body)))
+        return body
 
     def _operate(self, exchange: Exchange) -> Response:
         request = exchange.request
@@ -191,8 +202,9 @@ class _App:
         route = find_route(request)
         exchange.operation, exchange.action, exchange.sub_resource = route.operation, route.action, route.sub_resource
         exchange.version_id = request.query.get("versionId")
-        if self._audit is not None and (not route.reads or self._audit.reads):
-            self._audit.check()
+        audit = self._audit
+        if audit is not None and audit.refuses and (not route.reads or audit.reads):
+            audit.check()
         if route.operation != "PostObject":  # a form speaks for itself
             self._authenticator.authenticate(exchange)
             if request.identity is not None and "x-amz-copy-source" in request.identity.from_query:
@@ -260,7 +272,7 @@ def _carry_out(exchange: Exchange, route: Route) -> Response:
     return response
 
 
-def _begin_answer(exchange: Exchange, response: Response, start_response: StartResponse) -> Iterable[bytes]:
+def _begin_answer(exchange: Exchange, response: Response, start_response: StartResponse) -> list[bytes] | ObjectBody:
     """Begin the answer; what is returned is its body."""
     environ, request_id, body = exchange.environ, exchange.request_id, response.body
     headers = response.headers

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import logging
 import logging.handlers
@@ -18,15 +19,14 @@ import os
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from bleepstore.senders import Message, open_sender
 from bleepstore_server.config import AUDIT_URL, ServerConfig
-from bleepstore_server.layers.record import Record
+from bleepstore_server.layers.record import Record, iso_time
 from bleepstore_server.wire.errors import RequestError
 
 _log = logging.getLogger("bleepstore.server")
@@ -36,6 +36,8 @@ _MAX_KEPT = 10_000
 #: How often it is asked whether the file is too large, or somebody else has moved it.
 _LOOK_SECONDS = 1.0
 _MAX_USER_AGENT = 512
+#: Pieces of lines that are kept, of each kind.
+_MAX_TEXTS = 1024
 _RETRY_SECONDS = 1.0
 _WARNING_SECONDS = 60.0
 _SENT_AT_ONCE = 100
@@ -91,8 +93,11 @@ class AuditLog:
 
     def check(self) -> None:
         """Raise RequestError if nothing may be done that the log could not take."""
-        if self.refuses and self.is_failing():
-            raise RequestError("ServiceUnavailable", "The audit log cannot be written.")
+        if not self.refuses:
+            return
+        for target in self._targets:
+            if target.has_failed and target.is_failing():
+                raise RequestError("ServiceUnavailable", "The audit log cannot be written.")
 
     def close(self) -> None:
         for target in self._targets:
@@ -100,49 +105,55 @@ class AuditLog:
 
 
 def audit_lines(record: Record) -> list[bytes]:
-    """The lines of a record. Keys that are deleted at once have one each."""
-    fields: dict[str, str | int | None] = {
-        "time": record.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "request_id": record.request_id,
-        "door": record.door,
-        "principal": record.principal,
-        "access_key": record.access_key,
-        "remote": record.remote,
-        "user_agent": None if record.user_agent is None else record.user_agent[:_MAX_USER_AGENT],
-        "operation": record.operation,
-        "method": record.method,
-        "bucket": record.bucket,
-        "key": record.key,
-        "version_id": record.version_id,
-        "source": record.source,
-        "outcome": _outcome(record.status, record.error_code),
-        "status": record.status,
-        "error_code": record.error_code,
-        "bytes_in": record.bytes_in,
-        "bytes_out": record.bytes_out,
-    }
-    if not record.deleted:
-        return [_line(fields)]
-    return [
-        _line({**fields, "key": key, "version_id": version, "error_code": error, "outcome": _outcome(204, error)})
-        for key, version, error in record.deleted
-    ]
+    """The lines of a record, as JSON in ASCII. Keys that are deleted at once have one each."""
+    agent, status = record.user_agent, record.status
+    head = (
+        f'{{"time":"{iso_time(record.time_ms)}","request_id":{_quote(record.request_id)}'
+        f"{_who(record.door, record.principal, record.access_key, record.remote, agent and agent[:_MAX_USER_AGENT])}"
+        f"{_what(record.operation, record.method, record.bucket)}"
+    )
+    tail = f',"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}}}\n'
+    if record.deleted:
+        return [
+            f"{head}{_members(key=key, version_id=version_id)}{_outcome(204, status, error)}{tail}".encode()
+            for key, version_id, error in record.deleted
+        ]
+    key = "" if record.key is None else f',"key":{_quote(record.key)}'
+    if record.version_id is not None or record.source is not None:
+        key += _members(version_id=record.version_id, source=record.source)
+    return [f"{head}{key}{_outcome(status, status, record.error_code)}{tail}".encode()]
 
 
-def _outcome(status: int, error_code: str | None) -> str:
-    if error_code == "AccessDenied" or status in (401, 403):
-        return "denied"
-    return "success" if status < 400 and error_code is None else "failure"
+# Who asks for what is the same for many requests.
 
 
-def _line(fields: Mapping[str, str | int | None]) -> bytes:
-    """As JSON in ASCII, of texts and whole numbers: a third of what json.dumps takes, at each change."""
-    pieces = [
-        f'"{name}":{_quote(value) if type(value) is str else int(value)}'
+@functools.lru_cache(maxsize=_MAX_TEXTS)
+def _who(door: str, principal: str | None, access_key: str | None, remote: str, user_agent: str | None) -> str:
+    return _members(door=door, principal=principal, access_key=access_key, remote=remote, user_agent=user_agent)
+
+
+@functools.lru_cache(maxsize=_MAX_TEXTS)
+def _what(operation: str | None, method: str, bucket: str | None) -> str:
+    return _members(operation=operation, method=method, bucket=bucket)
+
+
+@functools.lru_cache(maxsize=_MAX_TEXTS)
+def _outcome(status_of_key: int, status: int, error_code: str | None) -> str:
+    outcome = "failure"
+    if error_code == "AccessDenied" or status_of_key in (401, 403):
+        outcome = "denied"
+    elif status_of_key < 400 and error_code is None:
+        outcome = "success"
+    return _members(outcome=outcome, status=status, error_code=error_code)
+
+
+def _members(**fields: str | int | None) -> str:
+    """Members of a JSON object, each behind a comma; what is None is left out."""
+    return "".join(
+        f',"{name}":{_quote(value) if isinstance(value, str) else value}'
         for name, value in fields.items()
         if value is not None
-    ]
-    return f"{{{','.join(pieces)}}}\n".encode()
+    )
 
 
 # -- targets
@@ -153,64 +164,57 @@ class FileTarget:
     processes write to it. Whoever moves the file away by other means (logrotate) finds a new one a second later."""
 
     def __init__(self, path: Path, max_bytes: int, keep: int) -> None:
+        self.has_failed = False
         self._path = path
         self._max_bytes = max_bytes
         self._keep = keep
         self._lock = threading.Lock()
         self._file = -1
-        self._looked = 0.0
-        self._kept: deque[bytes] = deque()
+        self._next_look = 0.0
+        #: What is not written yet, and whether the beginning of it is there.
+        self._kept: list[bytes] = []
         self._is_torn = False
 
-    @property
-    def has_failed(self) -> bool:
-        return bool(self._kept)
-
     def write(self, lines: Sequence[bytes]) -> int:
+        kept = self._kept
         with self._lock:
-            lost = max(0, len(self._kept) + len(lines) - _MAX_KEPT)
-            self._kept.extend(lines)
-            for _ in range(lost):
-                self._kept.popleft()
-            self._flush()
+            kept += lines
+            lost = max(0, len(kept) - _MAX_KEPT)
+            if lost:
+                del kept[:lost]
+            try:
+                if kept:
+                    if time.monotonic() > self._next_look:
+                        self._look()
+                    data = b"".join(kept)
+                    if self._is_torn:
+                        data = b"\n" + data
+                    written = os.write(self._file, data)
+                    self._is_torn = written < len(data)
+                    if self._is_torn:
+                        raise OSError("the disk is full")
+                    kept.clear()
+                self.has_failed = False
+            except OSError as error:
+                _log.debug("the audit log cannot be written: %s", error)
+                self.has_failed = True
         return lost
 
     def is_failing(self) -> bool:
-        if not self._kept:
-            return False
-        with self._lock:
-            return not self._flush()
+        if self.has_failed:
+            self.write(())
+        return self.has_failed
 
-    def _flush(self) -> bool:
-        """Write what is kept; whether that was all."""
-        try:
-            while self._kept:
-                self._make_ready()
-                data = b"".join(self._kept)
-                if self._is_torn:  # the beginning of a line is there
-                    data = b"\n" + data
-                written = os.write(self._file, data)
-                if written < len(data):
-                    self._is_torn = True
-                    raise OSError("the disk is full")
-                self._is_torn = False
-                self._kept.clear()
-        except OSError as error:
-            _log.debug("the audit log cannot be written: %s", error)
-            return False
-        return True
-
-    def _make_ready(self) -> None:
-        now = time.monotonic()
-        if self._file >= 0 and now - self._looked > _LOOK_SECONDS:
-            self._looked = now
+    def _look(self) -> None:
+        """Have the file open that lines belong into."""
+        if self._file >= 0:
             if not self._is_current():
                 self._close()
             elif self._max_bytes and os.fstat(self._file).st_size >= self._max_bytes:
                 self._rotate()
         if self._file < 0:
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._looked = now
+        self._next_look = time.monotonic() + _LOOK_SECONDS
 
     def _is_current(self) -> bool:
         try:
@@ -232,14 +236,14 @@ class FileTarget:
         return self._path.with_name(f"{self._path.name}.{number}")
 
     def close(self) -> None:
+        self.write(())
         with self._lock:
-            self._flush()
             if self._file >= 0:
                 self._close()
 
     def _close(self) -> None:
         os.close(self._file)
-        self._file = -1
+        self._file, self._next_look = -1, 0.0
 
 
 class _Syslog(logging.handlers.SysLogHandler):

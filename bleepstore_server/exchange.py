@@ -117,8 +117,8 @@ class Exchange:
     meter: RateMeter
     #: What answers about objects that are not encrypted say of that: nothing, or what S3 says of every object.
     unencrypted: Sequence[tuple[str, str]] = ()
-    #: Seconds of time.monotonic().
-    started: float = attrs.field(factory=time.monotonic)
+    #: Nanoseconds of time.monotonic_ns().
+    started: int = attrs.field(factory=time.monotonic_ns)
     request: Request = UNPARSED
     #: What the request names; "" where it names none.
     bucket: str = ""

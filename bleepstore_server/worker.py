@@ -11,7 +11,6 @@ at once. Quick requests run in the loop's thread; all others, and all of an app 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import logging
 import os
 import resource
@@ -274,7 +273,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         """Answer what the app never sees, and end the connection."""
         request_id = secrets.token_hex(8).upper()
-        refused_at = dt.datetime.now(dt.UTC)
+        refused_ms = int(time.time() * 1000)
         document = error_document(refusal.code, refusal.message, "", request_id, {})
         head = (
             f"HTTP/1.1 {refusal.status}\r\nConnection: close\r\nContent-Type: application/xml\r\n"
@@ -290,7 +289,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if refusal is not _INTERNAL and access_log.isEnabledFor(logging.INFO):  # the app has its own records
             peer = connection.peer
             record = Record(
-                time=refused_at,
+                time_ms=refused_ms,
                 remote=peer[0] if isinstance(peer, tuple) else str(peer),
                 method="",
                 status=int(refusal.status[:3]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import secrets
 import time
@@ -191,7 +190,7 @@ def _record_of(
     request_id: str,
 ) -> Record:
     return Record(
-        time=dt.datetime.fromtimestamp(begun, dt.UTC),
+        time_ms=int(begun * 1000),
         remote=environ.get("REMOTE_ADDR", ""),
         method=environ["REQUEST_METHOD"],
         operation=f"{row.method} {row.path}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -52,7 +51,7 @@ def record_of(outcome: Outcome, request: Request, response: Response) -> Record:
         named = next((form[name] for name in ("access_key", "name", "job") if form.get(name)), None)
         key = request.path if named is None or outcome.caller is None else f"{request.path}/{named[:_MAX_TEXT]}"
     return Record(
-        time=dt.datetime.fromtimestamp(outcome.begun, dt.UTC),
+        time_ms=int(outcome.begun * 1000),
         remote=request.remote_addr or "",
         method=request.method,
         operation=None if route is None else route.operation,

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
+from bleepstore.model import DeletedObject, to_datetime
 from bleepstore.store import DeleteFailure
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.bucket_logs import Sent, log_to_buckets
@@ -25,13 +26,15 @@ from bleepstore_server.response import ObjectBody
 _log = logging.getLogger("bleepstore.server")
 access_log = logging.getLogger("bleepstore.access")
 
+_SECOND = 1_000_000_000
 
-@attrs.frozen(kw_only=True)
+
+@attrs.define(kw_only=True)  # to make a frozen one takes three times as long
 class Record:
     """One request and its answer."""
 
-    #: When the request began, in UTC.
-    time: dt.datetime
+    #: When the request began, in milliseconds since the epoch.
+    time_ms: int
     #: The address that the connection came from, or the one that a trusted proxy says its own came from.
     remote: str
     method: str
@@ -63,8 +66,23 @@ class Record:
     #: Of keys that are deleted at once, each: the key, its version, the code of its error.
     deleted: tuple[tuple[str, str | None, str | None], ...] = ()
 
+    @property
+    def time(self) -> dt.datetime:
+        """When the request began, in UTC."""
+        return to_datetime(self.time_ms)
+
 
 Recorder = Callable[[Record], None]
+
+
+def iso_time(time_ms: int) -> str:
+    """Milliseconds since the epoch as ISO 8601 has them, in UTC."""
+    return f"{_iso_seconds(time_ms // 1000)}.{time_ms % 1000:03}Z"
+
+
+@functools.lru_cache(maxsize=16)  # many lines are of one second
+def _iso_seconds(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 class RecordedBytes:
@@ -88,48 +106,35 @@ class RecordedBytes:
             done(self._sent)
 
 
-def counted(exchange: Exchange, body: Iterable[bytes], counts: RequestCounts) -> Iterable[bytes]:
-    """The body of the answer, at whose end the request is counted; at once, if all of it is here."""
-    if isinstance(body, ObjectBody):
-        body.done = functools.partial(_count, exchange, counts)
-    else:
-        _count(exchange, counts, sum(map(len, body)), None)
-    return body
-
-
-def _count(exchange: Exchange, counts: RequestCounts, bytes_out: int, error_code: str | None) -> None:
-    bytes_in = exchange.request.bytes_in + exchange.drained
-    duration = time.monotonic() - exchange.started
-    counts.count(exchange, bytes_in, bytes_out, duration, exchange.error_code or error_code)
-
-
 def recorded(
-    exchange: Exchange, body: Iterable[bytes], recorders: Sequence[Recorder], counts: RequestCounts | None = None
+    exchange: Exchange, body: Iterable[bytes], recorders: Sequence[Recorder], counts: RequestCounts | None
 ) -> Iterable[bytes]:
-    """The same, and the recorders get its record, and the logs of buckets their lines."""
-    done = functools.partial(_finish, exchange, recorders, counts, time.monotonic() - exchange.started)
+    """The body of the answer, at whose end `finish` is called."""
+    done = functools.partial(finish, exchange, recorders, counts, time.monotonic_ns())
     if isinstance(body, ObjectBody):
         body.done = done
-        return body
-    if body == []:  # nothing is left to send
-        done(0)
         return body
     return RecordedBytes(body, done)
 
 
-def _finish(
+def finish(
     exchange: Exchange,
     recorders: Sequence[Recorder],
     counts: RequestCounts | None,
-    turnaround: float,
+    answered: int,
     bytes_out: int,
     error_code: str | None = None,
 ) -> None:
+    """Count a request whose answer is done, give its record to the recorders, and the logs of buckets their lines.
+    `answered` is when the body of the answer began (time.monotonic_ns)."""
     if counts is not None:
-        _count(exchange, counts, bytes_out, error_code)
-    duration = time.monotonic() - exchange.started
+        counts.count(exchange, bytes_out, error_code)
+    duration = (time.monotonic_ns() - exchange.started) / _SECOND
+    source, logged = exchange.source, exchange.store.engine.logged_buckets
     try:
-        log_to_buckets(exchange, Sent(bytes_out, error_code, turnaround, duration))
+        if exchange.bucket in logged or (source is not None and source.bucket in logged):
+            turnaround = (answered - exchange.started) / _SECOND
+            log_to_buckets(exchange, Sent(bytes_out, error_code, turnaround, duration))
         if recorders:
             record = _record_of(exchange, duration, bytes_out, error_code)
             for recorder in recorders:
@@ -141,29 +146,32 @@ def _finish(
 
 def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: str | None) -> Record:
     request, environ, caller, source = exchange.request, exchange.environ, exchange.caller, exchange.source
+    user, access_key = caller.user, caller.access_key
     return Record(
-        time=dt.datetime.fromtimestamp(time.time() - duration, dt.UTC),
+        time_ms=int((time.time() - duration) * 1000),
         remote=environ.get("REMOTE_ADDR", ""),
         method=environ["REQUEST_METHOD"],
         operation=exchange.operation,
         bucket=request.bucket,
         key=request.key,
-        access_key=caller.access_key,
+        access_key=access_key,
         status=exchange.status,
         error_code=exchange.error_code or error_code,
         bytes_in=request.bytes_in + exchange.drained,
         bytes_out=bytes_out,
         duration=duration,
         request_id=exchange.request_id,
-        principal=None if caller.is_anonymous else caller.requester,
+        # What `Caller.requester` says of who has signed.
+        principal=None if access_key is None else caller.account.id if user is None else caller.requester,
         version_id=exchange.version_id,
         user_agent=request.headers.get("user-agent"),
         source=None if source is None else f"{source.bucket}/{source.key}",
-        deleted=tuple(
-            (one.key, one.version_id, one.error.code if isinstance(one, DeleteFailure) else None)
-            for one in exchange.deleted
-        ),
+        deleted=tuple(map(_deleted, exchange.deleted)) if exchange.deleted else (),
     )
+
+
+def _deleted(one: DeletedObject | DeleteFailure) -> tuple[str, str | None, str | None]:
+    return one.key, one.version_id, one.error.code if isinstance(one, DeleteFailure) else None
 
 
 # -- the access log
@@ -176,7 +184,7 @@ _OF_AUDITS = frozenset({"door", "principal", "version_id", "user_agent", "source
 def access_line(record: Record) -> str:
     """A record as one line of JSON in ASCII: whatever a key has in it, it cannot begin another line."""
     fields = attrs.asdict(record, filter=lambda field, _value: field.name not in _OF_AUDITS)
-    fields["time"] = record.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    fields = {"time": iso_time(fields.pop("time_ms")), **fields}
     fields["duration"] = round(record.duration, 6)
     return json.dumps(fields, separators=(",", ":"))
 

@@ -1,16 +1,19 @@
-"""What metrics and the audit log cost a server: `python -m tests.benchmarks.bench_metrics [--pairs 30]`.
+"""What metrics and the audit log cost a server: `python -m tests.benchmarks.bench_metrics [--rounds 40]`.
 
-Two servers with one worker each, over the same kind of folder: one without an admin address, which counts nothing, and
-one with it and an audit log in a file. Each pair is a batch of requests to the one and one to the other right after it,
-in turns, over one connection each, by presigned URLs. The figures are processor time of the workers per request
-(/proc/PID/task/*/schedstat, which has nanoseconds), and the median of the differences of the pairs.
+Servers with one worker each, over the same kind of folder: one without an admin address, which counts nothing, the same
+again, one that counts, and one that has an audit log in a file beside that. In each round all of them get the same
+number of requests, one right after the other, in turns, by presigned URLs. The figures are processor time of the
+workers per request (/proc/PID/task/*/schedstat, which has nanoseconds): that of the first server, and the medians of
+the differences of the others to it in the same round. What the second server differs by, which is the first one again,
+is the noise.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
+import selectors
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -23,17 +26,24 @@ import attrs
 from tests.serving.conftest import Served, start
 
 BODY = b"x" * 1024
-BATCH = 400
-METHODS = {"GET 1 KiB": ("GET", "get_object"), "PUT 1 KiB": ("PUT", "put_object")}
+BATCH = 512
+CONNECTIONS = (8, 64)
+METHODS = {"GET": "get_object", "HEAD": "head_object", "PUT": "put_object"}
+#: Name -> options of the server, in which LOG is the path of a file.
+SIDES = {
+    "neither": ("--no-admin",),
+    "the same again": ("--no-admin",),
+    "metrics": (),
+    "metrics and audit log": ("--audit-log", "LOG"),
+}
 
 
 @attrs.frozen
 class Side:
-    """One of the servers, a connection to it, and the targets of the requests."""
+    """One of the servers, and the requests by their method."""
 
     served: Served
-    connection: http.client.HTTPConnection
-    targets: dict[str, str]
+    requests: dict[str, bytes]
 
     def cpu_us(self) -> float:
         """Of the workers, so far."""
@@ -43,16 +53,54 @@ class Side:
                 total += int((task / "schedstat").read_text().split()[0])
         return total / 1000
 
-    def run(self, name: str) -> float:
-        """Processor time of a request, in microseconds."""
-        method, _operation = METHODS[name]
-        before = self.cpu_us()
-        for _ in range(BATCH):
-            self.connection.request(method, self.targets[name], BODY if method == "PUT" else None)
-            answer = self.connection.getresponse()
-            answer.read()
-            assert answer.status == 200
-        return (self.cpu_us() - before) / BATCH
+    def run(self, method: str, count: int) -> float:
+        """Processor time of a request, in microseconds, when so many connections ask at once."""
+        request, address = self.requests[method], ("127.0.0.1", self.served.port)
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(socket.create_connection(address)) for _ in range(count)]
+            for connection in connections:
+                connection.sendall(request)
+            (size,) = {_answer_size(connection, method) for connection in connections}
+            before = self.cpu_us()
+            _exchange(connections, request, size)
+            return (self.cpu_us() - before) / BATCH
+
+
+def _exchange(connections: list[socket.socket], request: bytes, size: int) -> None:
+    """Send a batch of requests, each as soon as a connection has its answer."""
+    missing = dict.fromkeys(connections, size)
+    left = BATCH - len(connections)
+    with selectors.DefaultSelector() as ready:
+        for connection in connections:
+            ready.register(connection, selectors.EVENT_READ, connection)
+            connection.sendall(request)
+        while missing:
+            for key, _events in ready.select():
+                connection = key.data
+                missing[connection] -= len(connection.recv(65536))
+                if missing[connection]:
+                    continue
+                if left:
+                    left -= 1
+                    missing[connection] = size
+                    connection.sendall(request)
+                else:
+                    del missing[connection]
+
+
+def _answer_size(connection: socket.socket, method: str) -> int:
+    """Read an answer."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    head = data.partition(b"\r\n\r\n")[0]
+    assert head.startswith(b"HTTP/1.1 200"), head
+    size = len(head) + 4
+    if method != "HEAD":
+        size += int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0])
+    while len(data) < size:
+        data += connection.recv(65536)
+    return size
 
 
 def _children(pid: int) -> list[int]:
@@ -62,42 +110,53 @@ def _children(pid: int) -> list[int]:
 
 @contextlib.contextmanager
 def side(folder: Path, *arguments: str) -> Iterator[Side]:
-    served = start(folder / "data", "--workers", "1", *arguments)
-    try:
+    with contextlib.ExitStack() as stack:
+        served = start(folder, "--workers", "1", *arguments)
+        stack.callback(served.end)
         s3 = served.client(signature_version="s3v4")
         s3.create_bucket(Bucket="bench")
         s3.put_object(Bucket="bench", Key="key", Body=BODY)
-        targets = {}
-        for name, (_method, operation) in METHODS.items():
+        requests = {}
+        for method, operation in METHODS.items():
             url = urlsplit(s3.generate_presigned_url(operation, Params={"Bucket": "bench", "Key": "key"}))
-            targets[name] = f"{url.path}?{url.query}"
-        yield Side(served, http.client.HTTPConnection("127.0.0.1", served.port), targets)
-    finally:
-        served.end()
+            body = BODY if method == "PUT" else b""
+            fields = f"Host: {url.netloc}\r\nUser-Agent: bench\r\nContent-Length: {len(body)}\r\n"
+            head = f"{method} {url.path}?{url.query} HTTP/1.1\r\n{fields}\r\n"
+            requests[method] = head.encode() + body
+        yield Side(served, requests)
 
 
-def main(pairs: int) -> None:
+def measure(sides: dict[str, Side], method: str, count: int, rounds: int) -> None:
+    found: list[dict[str, float]] = []
+    names = list(sides)
+    for number in range(-1, rounds):  # the first one does not count
+        turn = number % len(names)
+        figures = {name: sides[name].run(method, count) for name in (*names[turn:], *names[:turn])}
+        if number >= 0:
+            found.append(figures)
+    first, *others = names
+    base = statistics.median(figures[first] for figures in found)
+    cells = []
+    for name in others:
+        more = statistics.median(figures[name] - figures[first] for figures in found)
+        cells.append(f"{more:+.1f} ({more / base:+.1%})")
+    print(f"| {count} | {method} 1 KiB | {base:.0f} |", " | ".join(cells), "|", flush=True)
+
+
+def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as text, contextlib.ExitStack() as stack:
-        folder = Path(text)
-        audit = ("--audit-log", str(folder / "audit.log"))
-        plain = stack.enter_context(side(folder / "plain", "--no-admin"))
-        watched = stack.enter_context(side(folder / "watched", *audit))
-        for name in METHODS:
-            plain.run(name)
-            watched.run(name)
-            found: list[tuple[float, float]] = []
-            for number in range(pairs):
-                if number % 2:
-                    found.append((plain.run(name), watched.run(name)))
-                else:
-                    second = watched.run(name)
-                    found.append((plain.run(name), second))
-            base = statistics.median(before for before, _after in found)
-            more = statistics.median(after - before for before, after in found)
-            print(f"{name}: {base:6.1f} us, {more:+5.1f} us with metrics and audit log: {more / base:+.1%}")
+        folder, sides = Path(text), {}
+        for number, (name, options) in enumerate(SIDES.items()):
+            arguments = [str(folder / "audit.log") if option == "LOG" else option for option in options]
+            sides[name] = stack.enter_context(side(folder / str(number), *arguments))
+        print("| connections | |", " | ".join(SIDES), "|")
+        print("| ---: | --- |", " | ".join("---:" for _ in SIDES), "|")
+        for count in CONNECTIONS:
+            for method in METHODS:
+                measure(sides, method, count, rounds)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=30)
-    main(parser.parse_args().pairs)
+    parser.add_argument("--rounds", type=int, default=40)
+    main(parser.parse_args().rounds)

@@ -11,7 +11,7 @@ so a PUT is durable, and each request was made some times before.
 import each other, wherever in the file they do it.
 
 With `--server` there are rows of what a server does for PUT, GET and HEAD of 1 KiB: from the call of the WSGI app to
-its return, in a folder.
+its return, in a folder; and of the same with metrics and an audit log in a file.
 
 None of this depends on the speed of the machine: two runs of one tree give the same figures.
 """
@@ -36,9 +36,13 @@ import attrs
 import boto3
 
 import bleepstore
-from bleepstore_server import client_for
+from bleepstore_server import client_for, create_app
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
+from bleepstore_server.audit import AuditLog, FileTarget
 from bleepstore_server.clients import EVENT
+from bleepstore_server.metrics.counting import RequestCounts
+from bleepstore_server.metrics.page import Page
+from bleepstore_server.monitoring import Monitoring
 from bleepstore_server.transport import InProcessTransport
 
 if TYPE_CHECKING:
@@ -135,13 +139,21 @@ class Capture(InProcessTransport):
 
         return app
 
-    def again(self, start_response: StartResponse) -> object:
-        return self.served({**self.environ, "wsgi.input": io.BytesIO(self.body)}, start_response)
+    def again(self, start_response: StartResponse, app: WSGIApplication | None = None) -> object:
+        """Have the request answered once more, by another app of the same store if one is given."""
+        return (app or self.served)({**self.environ, "wsgi.input": io.BytesIO(self.body)}, start_response)
 
 
-def served(store: bleepstore.Store) -> Iterator[tuple[str, Figures, str]]:
-    """(what, figures, "") of what a server does."""
-    capture = Capture(store, AppConfig(allow_well_known_key=True))
+def served(store: bleepstore.Store, folder: Path) -> Iterator[tuple[str, Figures, str]]:
+    """(what, figures, "") of what a server does. The audit log is in the folder."""
+    config = AppConfig(allow_well_known_key=True)
+    capture = Capture(store, config)
+    audit = AuditLog([FileTarget(folder / "audit.log", 0, 0)], reads=False, refuses=False, failed=lambda _lost: None)
+    watched = create_app(
+        store,
+        attrs.evolve(config, domains=("s3.amazonaws.com",)),
+        monitoring=Monitoring(counts=RequestCounts(Page().claim()), audit=audit),
+    )
 
     def send(request: AWSPreparedRequest, **_event: object) -> AWSResponse:
         return capture.send(request)
@@ -158,9 +170,11 @@ def served(store: bleepstore.Store) -> Iterator[tuple[str, Figures, str]]:
     )
     for what, call in calls:
         call()
-        for _ in range(WARM_UP):
-            capture.again(_start)
-        yield f"the app, {what} 1 KiB", follow(lambda: capture.again(_start)), ""
+        for app, how in ((capture.served, ""), (watched, ", metrics and audit log")):
+            for _ in range(WARM_UP):
+                capture.again(_start, app)
+            yield f"the app, {what} 1 KiB{how}", follow(partial(capture.again, _start, app)), ""
+    audit.close()
     s3.close()
 
 
@@ -256,7 +270,7 @@ def main(*, server: bool = False) -> None:
         s3 = client_for(store)
         rows.extend((what, str(figures), aim) for what, figures, aim in requests_of(s3))
         if server:
-            rows.extend((what, str(figures), aim) for what, figures, aim in served(store))
+            rows.extend((what, str(figures), aim) for what, figures, aim in served(store, Path(folder)))
         s3.close()
     rows.extend(structure())
     print("| | now | aim |\n| --- | --- | --- |")

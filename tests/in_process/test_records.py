@@ -153,7 +153,7 @@ def test_a_request_that_cannot_be_read_is_recorded(store: bleepstore.Store) -> N
 
 def test_a_line_is_one_line_of_json_whatever_the_key(caplog: pytest.LogCaptureFixture) -> None:
     record = Record(
-        time=dt.datetime(2026, 3, 1, 12, 0, 0, 5000, dt.UTC),
+        time_ms=1_772_366_400_005,
         remote="192.0.2.1",
         method="PUT",
         operation="PutObject",
