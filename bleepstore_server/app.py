@@ -53,6 +53,9 @@ _EXPECTED_OWNER = "x-amz-expected-bucket-owner"
 #: S3 has no x-amz-expected-bucket-owner there: all may ask, and whose a bucket is would be told to all who guess.
 _WITHOUT_EXPECTED_OWNER = frozenset({"CreateBucket", "PostObject"})
 
+#: What is a POST for in which no bucket is named, or as one in the path of sessions ("/-/sts").
+_FOR_STS = (None, "-")
+
 #: Request ids are no secret, so they need no call to the system. A fork must not repeat its parent's.
 _request_ids = random.Random()
 run_in_forks(_request_ids.seed)
@@ -196,7 +199,7 @@ class _App:
         exchange.bucket, exchange.key = request.bucket or "", request.key or ""
         if request.method == "OPTIONS":
             return self._cross_origin.preflight(request)
-        if request.method == "POST" and is_for_sts(request):
+        if request.method == "POST" and request.bucket in _FOR_STS and is_for_sts(request):
             if self._audit is not None:
                 self._audit.check()
             return self._sts.answer(exchange)
