@@ -151,9 +151,16 @@ class Catalog:
         """See the port."""
         self._writer.replication_listener = listener
 
-    def time_syncs(self, listener: Callable[[float], object] | None) -> None:
+    def time_syncs(self, listener: Callable[[float], object]) -> None:
         """See the port."""
-        self._writer.on_sync = listener
+        before = self._writer.on_sync
+
+        def tell_both(seconds: float) -> None:
+            assert before is not None
+            before(seconds)
+            listener(seconds)
+
+        self._writer.on_sync = listener if before is None else tell_both
 
     def watch_all(self, watches: bool) -> None:
         """See the port."""
