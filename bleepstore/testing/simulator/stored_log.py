@@ -53,7 +53,7 @@ class StoredLog(SimulatedLog):
         self._disk = RecordingDisk()
 
     def _use(self, log: SqliteLog) -> None:
-        """From now on this log answers, and is written to, in place of the one in memory."""
+        """From now on this log answers, and is written to, instead of the one in memory."""
         self._log = log
         for name in _PASSED_ON:
             setattr(self, name, getattr(log, name))
