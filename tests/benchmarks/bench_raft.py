@@ -1,11 +1,12 @@
 """Raft's proposals per second, in one run beside its peers: `python -m tests.benchmarks.bench_raft`.
 
 Every node of ours has a log of its own with an fsync before it acknowledges. The baseline is a bare SQLite commit
-with its fsync; it is measured first and once, so a figure of ours above it at 1 outstanding is not to be believed
-before the difference is explained. PySyncObj runs three nodes in one process as ours do, with its journal on, which it
-does not flush per command, and tuned: it looks at its queues every millisecond instead of every 50. etcd, if it is
-installed, runs three processes behind its HTTP gateway, so its figures hold the cost of HTTP and of this client too.
-What is missing is named, never left out.
+with its fsync, measured before each group of rows and after the last one: a row's share is of the mean of the two that
+enclose it, and where those differ much the machine was not quiet. A figure of ours above it at 1 outstanding is not to
+be believed before the difference is explained. PySyncObj runs three nodes in one process as ours do, with its journal
+on, which it does not flush per command, and tuned: it looks at its queues every millisecond instead of every 50. etcd,
+if it is installed, runs three processes behind its HTTP gateway, so its figures hold the cost of HTTP and of this
+client too. What is missing is named, never left out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import base64
 import contextlib
 import http.client
-import importlib
+import importlib.util
 import json
 import shutil
 import socket
@@ -106,7 +107,10 @@ def wait_for(found: Callable[[], Any]) -> Any:
 
 def floor(folder: Path, seconds: float) -> Figure:
     """A row of the same size, committed and synced, one after the other."""
-    connection = apsw.Connection(str(folder / "floor.db"))
+    path = folder / "floor.db"
+    for old in folder.glob(f"{path.name}*"):
+        old.unlink()
+    connection = apsw.Connection(str(path))
     connection.execute(
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE log(idx INTEGER PRIMARY KEY, d)"
     ).fetchall()
@@ -282,16 +286,21 @@ def measure_etcd(port: int, outstanding: int, seconds: float) -> Figure:
     return figure("etcd, 3 processes, HTTP", outstanding, latencies, time.perf_counter() - begun)
 
 
-def table(figures: list[Figure], base: Figure) -> str:
+def table(groups: list[list[Figure]], floors: list[Figure]) -> str:
+    """`floors` are the baselines before each group and after the last."""
     lines = [
         "| | outstanding | per second | p50 ms | p99 ms | of the baseline |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    lines += [
-        f"| {one.name} | {one.outstanding} | {one.per_second:,.0f} | {one.p50 * 1e3:.2f} | {one.p99 * 1e3:.2f} "
-        f"| {one.per_second / base.per_second:.2f} x |"
-        for one in figures
-    ]
+    for number, before in enumerate(floors):
+        group = groups[number] if number < len(groups) else []
+        after = floors[min(number + 1, len(groups))]
+        base = (before.per_second + after.per_second) / 2
+        lines += [
+            f"| {one.name} | {one.outstanding} | {one.per_second:,.0f} | {one.p50 * 1e3:.2f} | {one.p99 * 1e3:.2f} "
+            f"| {one.per_second / base:.2f} x |"
+            for one in (before, *group)
+        ]
     return "\n".join(lines)
 
 
@@ -299,28 +308,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each row is measured")
     seconds = parser.parse_args().seconds
-    missing = []
+    missing, groups, floors = [], [], []
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
-        base = floor(folder, seconds)
-        figures = [base]
-        for size in (1, 3):
-            with ours(folder, size) as propose:
-                figures += [measure(f"bleepstore, nodes: {size}", propose, count, seconds) for count in OUTSTANDING]
-        with ours_with_the_catalog(folder) as propose:
-            figures += [measure("bleepstore, nodes: 3, catalog", propose, count, seconds) for count in OUTSTANDING]
-        try:
-            with pysyncobj(folder) as propose:
-                figures += [measure("PySyncObj, nodes: 3, journal", propose, count, seconds) for count in OUTSTANDING]
-        except ModuleNotFoundError:
+
+        def take(name: str, proposing: contextlib.AbstractContextManager[Propose]) -> None:
+            floors.append(floor(folder, seconds))
+            with proposing as propose:
+                groups.append([measure(name, propose, count, seconds) for count in OUTSTANDING])
+
+        take("bleepstore, nodes: 1", ours(folder, 1))
+        take("bleepstore, nodes: 3", ours(folder, 3))
+        take("bleepstore, nodes: 3, catalog", ours_with_the_catalog(folder))
+        if importlib.util.find_spec("pysyncobj"):
+            take("PySyncObj, nodes: 3, journal", pysyncobj(folder))
+        else:
             missing.append("PySyncObj was not measured: pip install pysyncobj")
         program = shutil.which("etcd")
         if program is None:
             missing.append("etcd was not measured: python -m tests.clients.install etcd")
         else:
+            floors.append(floor(folder, seconds))
             with etcd(folder, program) as ports:
-                figures += [measure_etcd(ports[0], count, seconds) for count in OUTSTANDING]
-    sys.stdout.write("\n".join([table(figures, base), *missing]) + "\n")
+                groups.append([measure_etcd(ports[0], count, seconds) for count in OUTSTANDING])
+        floors.append(floor(folder, seconds))
+    sys.stdout.write("\n".join([table(groups, floors), *missing]) + "\n")
 
 
 if __name__ == "__main__":

@@ -95,8 +95,10 @@ def test_the_table_of_roles_is_what_happens() -> None:
             seen.add((self.role, role))
             super()._become(role)
 
-    for seed in range(60):
+    for seed in range(0, 60, 2):  # of an odd seed the nodes make their cores themselves
         run_seed(seed, 3000, core_factory=Watched)
+        if seen == set(TRANSITIONS):
+            break
     assert seen == set(TRANSITIONS)
 
 
