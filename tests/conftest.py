@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import shutil
 import sys
@@ -27,6 +28,16 @@ if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _SPAC
 # in another folder they would not find what pip compiled, and compile a few thousand modules of it again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# What is imported and collected here stays, some million objects. The collector does not look at them again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on the collector looks at what tests make."""
+    gc.freeze()
+    gc.enable()
+
 
 # The contract suites are tests that ship in the package.
 pytest.register_assert_rewrite("bleepstore.testing")

@@ -588,9 +588,9 @@ class CatalogPort(Protocol):
         """After each commit of this process that queued a version to be copied, call `listener`, which must return at
         once, and not raise."""
 
-    def time_syncs(self, listener: Callable[[float], object] | None) -> None:
-        """After each transaction of this process, tell `listener` how many seconds it took to make it durable. It must
-        return at once, and not raise."""
+    def time_syncs(self, listener: Callable[[float], object]) -> None:
+        """After each transaction of this process, tell `listener` too how many seconds it took to make it durable. It
+        must return at once, and not raise."""
 
     def watch_all(self, watches: bool) -> None:
         """From now on record the events of all buckets for the listener, or only of those that have rules."""

@@ -48,6 +48,11 @@ class Metrics:
         if lost:
             self._slot.add(counting.AUDIT_LOST, lost)
 
+    def spans_told(self, sent: int, dropped: int) -> None:
+        """So many spans were sent to a collector, and so many dropped."""
+        self._slot.add(counting.SPANS_SENT, sent)
+        self._slot.add(counting.SPANS_DROPPED, dropped)
+
     def samples(self) -> Iterator[Sample]:
         """All that there is to read now."""
         for family in self._registry.collect():
@@ -102,6 +107,8 @@ class PageCollector(Collector):
             ("connections_turned_away", "Connections beyond the limit.", counting.TURNED_AWAY),
             ("audit_failures", "Writes to the audit log that failed.", counting.AUDIT_FAILURES),
             ("audit_lines_lost", "Lines of the audit log that were lost.", counting.AUDIT_LOST),
+            ("spans_sent", "Spans that a collector has taken.", counting.SPANS_SENT),
+            ("spans_dropped", "Spans that were dropped, as no collector took them.", counting.SPANS_DROPPED),
         ):
             yield CounterMetricFamily(f"bleepstore_{name}", text, sum(row.cells[0] for row in rows[row_name]))
 

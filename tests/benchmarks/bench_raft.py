@@ -40,6 +40,7 @@ from bleepstore.raft.messages import Configuration, Role
 from bleepstore.raft.node import Node
 from bleepstore.raft.sqlite_log import create_log
 from bleepstore.raft.transport import MemoryNetwork
+from tests.raft.driver import Echo
 
 OUTSTANDING = (1, 16, 64, 256)
 BODY = b"x" * 256
@@ -58,48 +59,12 @@ class Figure:
     p99: float
 
 
-class Nothing:
+class Nothing(Echo):
     """A state machine that does nothing, so that only Raft is measured."""
-
-    name = ""
-    size = 0
-
-    def __init__(self) -> None:
-        self.applied = 0
 
     def apply(self, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
         self.applied = through
         return [None] * len(batch)
-
-    def fingerprint(self, result: object) -> bytes:
-        return b""
-
-    def raise_level(self, before: int, level: int, through: int) -> None:
-        self.applied = through
-
-    def condemn(self, reason: str) -> None:
-        """It is in memory only."""
-
-    def make_durable(self) -> int:
-        return self.applied
-
-    def write_snapshot(self, path: Path) -> int:
-        raise OSError("there is nothing to copy")
-
-    def incoming(self) -> Path:
-        raise OSError("there is nothing to receive")
-
-    def prepare(self, path: Path, index: int) -> str:
-        raise OSError("there is nothing to receive")
-
-    def install(self, name: str) -> None:
-        raise OSError("there is nothing to install")
-
-    def discard(self, name: str) -> None:
-        raise OSError("there is nothing to discard")
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def measure(name: str, propose: Propose, outstanding: int, seconds: float) -> Figure:

@@ -24,6 +24,7 @@ from bleepstore.raft.messages import (
     Refusal,
     Role,
     SnapshotMeta,
+    TimeoutNow,
     VoteReply,
 )
 from bleepstore.raft.state import Settings
@@ -266,6 +267,19 @@ def check_that_only_a_voter_is_handed_the_lead(_: Path) -> None:
     assert node.core.transfer_leadership("d") is Refusal.NOT_A_VOTER
 
 
+def check_that_the_word_to_campaign_is_said_until_it_is_obeyed(_: Path) -> None:
+    """It may be lost, and meanwhile no proposal is taken."""
+    node = DrivenCore()
+    node.elect()
+    node.acknowledge()
+    assert node.core.transfer_leadership("b") is None
+    node.drain()
+    for voter in ("b", "c", "b"):
+        node.take_sent()
+        node.step(HeartbeatReply("c", voter, "a", node.core.term, 0))
+        assert [m.to for m in node.sent if isinstance(m, TimeoutNow)] == ["b"] * (voter == "b")
+
+
 CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_start_takes_no_membership_that_is_not_applied,
     check_that_a_new_lead_begins_with_nothing_uncommitted,
@@ -282,4 +296,5 @@ CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_compaction_keeps_the_membership_of_its_index,
     check_that_a_snapshot_is_of_what_is_applied,
     check_that_only_a_voter_is_handed_the_lead,
+    check_that_the_word_to_campaign_is_said_until_it_is_obeyed,
 )

@@ -19,14 +19,18 @@ from bleepstore.raft.messages import (
     EntryKind,
     Heartbeat,
     HeartbeatReply,
+    ProposeRefused,
+    ProposeRequest,
     ReadIndexReply,
+    Refusal,
     SnapshotFetch,
     SnapshotMeta,
 )
 from bleepstore.raft.snapshot_transfer import SharedCopies, receive
+from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.transport import Chunk
-from bleepstore.raft.waiting import Proposals
+from bleepstore.raft.waiting import ProposalRefused, Proposals, TimedOut
 from tests.raft.driver import DrivenNode, Echo, Outbox
 from tests.raft.driver_checks import NAMES, Careful, memory_log
 
@@ -128,6 +132,54 @@ def check_that_a_proposal_that_waits_is_one(_: Path) -> None:
     assert node.propose("1") is node.propose("1")
 
 
+def patient_follower() -> DrivenNode:
+    """Of leader b."""
+    log = memory_log()
+    node = DrivenNode(log, Careful(log), retry_ticks=20, core=Settings(election_ticks=100))
+    node.deliver(Heartbeat("c", "b", "a", 1, 0, 0))
+    return node
+
+
+def take_offers(node: DrivenNode) -> list[str]:
+    sent, node.outbox.sent = node.outbox.sent, []
+    return [message.request_id for message in sent if isinstance(message, ProposeRequest)]
+
+
+def check_that_what_the_leader_has_not_taken_comes_again_later_each_time(_: Path) -> None:
+    node = patient_follower()
+    future = node.propose("1")
+    offered_at = []
+    for tick in range(60):
+        if take_offers(node):
+            offered_at.append(tick)
+            node.deliver(ProposeRefused("c", "b", "a", 1, "1", Refusal.TOO_MUCH_UNCOMMITTED))
+        node.tick()
+    assert offered_at == [0, 1, 3, 7, 15, 31, 51], "it waits no longer than for what may be lost"
+    assert not future.done()
+
+
+def check_that_what_the_leader_never_takes_is_refused_at_once(_: Path) -> None:
+    node = patient_follower()
+    refused = ProposeRefused("c", "b", "a", 1, "1", Refusal.ENTRY_TOO_LARGE)
+    future = node.propose("1")
+    node.deliver(refused)
+    assert isinstance(future.exception(0), ProposalRefused)
+    future = node.propose("1")
+    for _tick in range(20):
+        node.tick()
+    node.deliver(refused)
+    assert isinstance(future.exception(0), TimedOut), "what became of the first offer is unknown"
+
+
+def check_that_what_a_snapshot_may_include_is_offered_again(_: Path) -> None:
+    """If it does, nobody applies it here: its result comes with the repeat."""
+    node = patient_follower()
+    node.propose("1")
+    assert take_offers(node) == ["1"]
+    node.fetched(SnapshotMeta(7, 1, Configuration(NAMES)), "copy-7")
+    assert take_offers(node) == ["1"]
+
+
 def check_that_a_fetch_that_was_given_up_is_over(_: Path) -> None:
     log = memory_log()
     now = [0.0]
@@ -211,6 +263,9 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_read_sees_a_snapshot,
     check_that_an_answered_proposal_gives_back_its_bytes,
     check_that_a_proposal_that_waits_is_one,
+    check_that_what_the_leader_has_not_taken_comes_again_later_each_time,
+    check_that_what_the_leader_never_takes_is_refused_at_once,
+    check_that_what_a_snapshot_may_include_is_offered_again,
     check_that_a_fetch_that_was_given_up_is_over,
     check_that_each_piece_of_a_snapshot_is_verified,
     check_that_a_copy_is_shared_while_it_is_new_enough,

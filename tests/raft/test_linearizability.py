@@ -32,7 +32,7 @@ from bleepstore.testing.linearizability import (
     is_linearizable,
     register_model,
 )
-from tests.raft.test_cluster import FAST, wait_for_leader
+from tests.raft.clusters import FAST, wait_for_leader
 
 OWNER = Owner("alice", "Alice")
 

@@ -371,7 +371,7 @@ def test_a_proposal_that_an_earlier_leader_may_have_taken_is_not_said_to_be_refu
 def test_only_the_leader_says_that_there_is_no_space() -> None:
     leader, follower = pair()
     future = follower.propose("1")
-    follower.deliver(ProposeRefused("cluster", "c", "b", follower.core.term, "1"))
+    follower.deliver(ProposeRefused("cluster", "c", "b", follower.core.term, "1", Refusal.NO_SPACE))
     assert not future.done()
     assert follower.core.counters.refused[Refusal.NOT_FROM_LEADER] == 1
     exchange(leader, follower)

@@ -28,6 +28,7 @@ from bleepstore.catalog.sqlite.rows import (
     make_user,
     read_settings,
 )
+from bleepstore.catalog.sqlite.schema import raise_schema
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, PutRole, RegisterPart
 from bleepstore.model import (
     NULL_VERSION,
@@ -145,10 +146,10 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
         self.events, self.has_queued = [], False
         self._buckets.clear()
 
-    def migrate(self, change: Callable[[apsw.Connection], object]) -> None:
-        """Change the stored form, of any bucket too."""
+    def raise_level(self, level: int) -> None:
+        """The cluster goes on to this feature level: change the schema as it says, and what is stored of any bucket."""
         self._before_bucket_change()
-        change(self.connection)
+        raise_schema(self.connection, level)
 
     # -- the log
 
