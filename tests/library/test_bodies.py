@@ -57,8 +57,10 @@ def test_pieces_are_taken_over_before_the_next_one_is_asked_for(
 @pytest.mark.parametrize("form", [bytes, io.BytesIO, lambda body: iter([body])], ids=["bytes", "file", "iterator"])
 @pytest.mark.parametrize("inline_limit", [-1, 0, 1])
 @pytest.mark.parametrize("body", [b"", b"x", b"xy"], ids=len)
-def test_what_is_larger_than_the_limit_is_a_blob(form: Callable[[bytes], Any], inline_limit: int, body: bytes) -> None:
-    with bleepstore.open(inline_limit=inline_limit) as store:
+def test_what_is_larger_than_the_limit_is_a_blob(
+    form: Callable[[bytes], Any], inline_limit: int, body: bytes, tmp_path: Path
+) -> None:
+    with bleepstore.open(tmp_path, inline_limit=inline_limit) as store:
         store.create_bucket("photos")
         store.put_object("photos", "k", form(body))
         with store.get_object("photos", "k") as stored:
