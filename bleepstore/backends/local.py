@@ -77,7 +77,7 @@ def _begin_writeback(fd: int, start: int, size: int) -> None:
 
 def _write_all(fd: int, pieces: Sequence[bytes]) -> None:
     """Write all of them: the file system takes several in one go."""
-    views = list(map(memoryview, pieces))
+    views = [memoryview(piece) for piece in pieces]
     while views:
         count = os.writev(fd, views)
         while views and count >= len(views[0]):
