@@ -52,6 +52,22 @@ from bleepstore.raft.waiting import (
 
 _log = logging.getLogger("bleepstore.raft")
 
+#: Somebody has forgotten what it promised, and no repetition mends that: said once a term, with (node, sender, term).
+_REPORTS = {
+    Refusal.COMMIT_BEYOND_LOG: (
+        "raft node %s has lost what it acknowledged: leader %s of term %d counts on entries that its log does not "
+        "have. Was its disk wiped or restored? Remove this node from the cluster and add one with a new id"
+    ),
+    Refusal.CONTRADICTS_COMMITTED: (
+        "raft node %s has other committed entries than leader %s of term %d. Was the disk of one of them, or of a "
+        "majority, wiped or restored? Keep the directories of all nodes, and compare them before anything else"
+    ),
+    Refusal.TWO_LEADERS: (
+        "raft node %s hears of %s as a second leader of term %d. Was a disk wiped or restored, or are there two copies "
+        "of a node? Keep the directories of all nodes, and compare them before anything else"
+    ),
+}
+
 
 class Driver:
     """For one thread, but for `stopping`. `post` puts an event into the inbox of the node, from any thread."""
@@ -97,7 +113,7 @@ class Driver:
             first_wait=settings.retry_ticks,
             spawn=host.spawn,
         )
-        self._senders = Senders(transport, f"raft-{self.id}", post)
+        self._senders = Senders(transport, f"raft-{self.id}", post, self.counters)
         self._is_leaving = False
         self._lead_elsewhere_at = 0.0
         self._ticks = 0
@@ -109,7 +125,7 @@ class Driver:
         self._asked: dict[int, list[Read]] = {}
         self._context = 0
         self._durable_asked = False
-        self._beyond_log_in = -1  # the term in which it was last logged
+        self._reported: dict[Refusal, int] = {}  # -> the term in which it was last logged
 
     @property
     def log_bytes(self) -> int:
@@ -208,13 +224,9 @@ class Driver:
         if refusal is None:
             if isinstance(message, ProposeRefused):
                 self._hear_refusal(message)
-        elif refusal is Refusal.COMMIT_BEYOND_LOG and self._beyond_log_in != message.term:
-            self._beyond_log_in = message.term
-            _log.error(
-                "raft node %s has lost what it acknowledged: leader %s of term %d counts on entries that its log does "
-                "not have. Was its disk wiped or restored? Remove this node from the cluster and add one with a new id",
-                self.id, message.sender, message.term,
-            )  # fmt: skip
+        elif refusal in _REPORTS and self._reported.get(refusal) != message.term:
+            self._reported[refusal] = message.term
+            _log.error(_REPORTS[refusal], self.id, message.sender, message.term)
 
     def _take_call(self, event: tuple[Any, Any]) -> None:
         what, value = event

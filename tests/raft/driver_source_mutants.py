@@ -286,4 +286,22 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         ("\n\ndef receive"),
         "check a_copy_is_shared_while_it_is_new_enough",
     ),
+    "a log that is too large waits for a member": SourceMutant(
+        "raft.driver",
+        "limit = durable if meter.size > settings.max_log_bytes else",
+        "limit = durable if False else",
+        "check a_log_that_is_too_large_keeps_nothing_for_a_member",
+    ),
+    "the wait after a failed fetch stays as it is": SourceMutant(
+        "raft.fetcher",
+        "self._first_wait * 2**self._failures",
+        "self._first_wait",
+        "check a_fetch_that_ends_well_is_a_new_beginning",
+    ),
+    "failed fetches are not forgotten": SourceMutant(
+        "raft.fetcher",
+        "        self._attempt = None\n        self._failures = 0\n",
+        "        self._attempt = None\n",
+        "check a_fetch_that_ends_well_is_a_new_beginning",
+    ),
 }

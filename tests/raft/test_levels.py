@@ -29,11 +29,9 @@ from bleepstore.raft.messages import (
     EntryKind,
     Heartbeat,
     HeartbeatReply,
-    InstallSnapshot,
     MalformedValue,
     Refusal,
     Role,
-    SnapshotMeta,
 )
 from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import SnapshotRefused
@@ -42,7 +40,7 @@ from bleepstore.raft.transport import MemoryNetwork
 from bleepstore.raft.waiting import Proposals
 from tests.raft.clusters import FAST, create_bucket, keys_of, put, wait_until
 from tests.raft.driver import DrivenNode, Echo
-from tests.raft.driver_checks import NAMES, Careful, memory_log
+from tests.raft.driver_checks import Careful, memory_log
 
 
 def test_a_level_is_raised_only_when_all_have_announced_it() -> None:
@@ -280,13 +278,6 @@ def test_every_migration_belongs_to_a_level_that_this_program_knows() -> None:
     assert levels == sorted(levels), "those of a level follow those of the level below"
     assert levels[0] == 1
     assert levels[-1] <= Settings().level
-
-
-def test_a_node_that_is_too_old_for_a_snapshot_ends_and_does_not_ask_for_ever() -> None:
-    log = memory_log()
-    node = DrivenNode(log, Careful(log), core=Settings(level=1))
-    with pytest.raises(LogTooNew, match="feature level 2"):
-        node.deliver(InstallSnapshot("c", "b", "a", 1, SnapshotMeta(7, 1, Configuration(NAMES, level=2))))
 
 
 def test_buckets_are_not_remembered_from_before_a_change_of_the_stored_form(

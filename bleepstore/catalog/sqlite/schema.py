@@ -340,7 +340,7 @@ def check_version(connection: apsw.Connection) -> None:
 
 def migrate(connection: apsw.Connection, *, is_alone: bool = True, replicated: bool = False) -> None:
     """Bring the catalog to this version's schema, in one transaction; one that is `replicated` to that of the first
-    feature level if it is new, else it stays as it is.
+    feature level, which all of them have but a new one.
 
     Raises CatalogTooNew if a newer version wrote it, CatalogTooOld if it is not of this version and others, which wrote
     it so, have it open, CatalogDamaged if it is not a catalog.
@@ -365,8 +365,7 @@ def migrate(connection: apsw.Connection, *, is_alone: bool = True, replicated: b
             raise CatalogTooOld(
                 f"{connection.filename} is in use by an older BleepStore: end that first, then open it with this one"
             )
-        if empty or not replicated:
-            raise_schema(connection, 1 if replicated else None)
+        raise_schema(connection, 1 if replicated else None)
         if empty:
             connection.pragma("application_id", APPLICATION_ID)
         with_commit = True
