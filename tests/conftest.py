@@ -7,6 +7,7 @@ import functools
 import gc
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def kinds_of(definition: pytest.Item, in_ci: bool) -> Sequence[str]:
 
 #: The folders most of whose tests need programs that CI installs first.
 _NEED_PROGRAMS = frozenset({"backends", "clients", "deploy", "senders"})
-_installing = pytest.StashKey["subprocess.Popen[bytes]"]()
+_installing = pytest.StashKey[subprocess.Popen[bytes]]()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
