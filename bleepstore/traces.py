@@ -108,7 +108,7 @@ class _Commits:
                 try:
                     result = submit(command)
                 finally:
-                    del self._waiting[command.request_id]
+                    self._waiting.pop(command.request_id, None)  # another thread may have repeated it
                 if isinstance(result, S3Error):
                     span.set_attribute("error.type", type(result).__name__)
                 return result

@@ -17,7 +17,7 @@ from bleepstore.model import Credential
 from bleepstore.posix import run_in_forks
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
-from bleepstore_server.exchange import PAYER, REQUESTER, TRACE_ID, UNPARSED, Exchange, Request, parse_request
+from bleepstore_server.exchange import PAYER, REQUESTER, SPAN, UNPARSED, Exchange, Request, parse_request
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.browsers import send_to_console
 from bleepstore_server.layers.cors import CrossOriginAnswers
@@ -178,7 +178,7 @@ class _App:
         recorders, audit, counts = self._recorders, self._audit, self._counts
         if audit is not None and (environ["REQUEST_METHOD"] not in _READS or audit.reads or exchange.status == 403):
             recorders = self._audited
-        if self._traces is not None and TRACE_ID in environ:
+        if self._traces is not None and SPAN in environ:
             recorders = (*recorders, self._traces.recorder(environ))
         # As little is called as can be, for this is added to each request.
         source, logged = exchange.source, self._logged

@@ -13,7 +13,7 @@ from opentelemetry import context as contexts
 from opentelemetry import trace as api
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from bleepstore_server.exchange import TRACE_ID
+from bleepstore_server.exchange import SPAN, TRACE_ID
 from bleepstore_server.layers.record import Record
 from bleepstore_server.metrics.counting import BUCKET, KEY
 
@@ -21,12 +21,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"})
-#: In the environ, the span of the request.
-_SPAN = "bleepstore.span"
 #: What is no whole and valid header counts as none, without a word in the log: anybody can send one.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MEMBER = r"[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
-_TRACESTATE = re.compile(rf"{_MEMBER}(,{_MEMBER}){{0,31}}")
+_TRACESTATE = re.compile(rf"{_MEMBER}([ \t]*,[ \t]*{_MEMBER}){{0,31}}")
 _MAX_TRACESTATE = 512
 _MAX_USER_AGENT = 256
 _propagator = TraceContextTextMapPropagator()
@@ -51,7 +49,11 @@ class RequestTraces:
             kind=api.SpanKind.SERVER,
             attributes={"http.request.method": method, "url.scheme": environ["wsgi.url_scheme"]},
         )
-        environ[_SPAN], environ[TRACE_ID] = span, api.format_trace_id(span.get_span_context().trace_id)
+        own = span.get_span_context()
+        if own.is_valid:  # not where OpenTelemetry is switched off
+            environ[TRACE_ID] = api.format_trace_id(own.trace_id)
+        if span.is_recording():
+            environ[SPAN] = span
         token = contexts.attach(api.set_span_in_context(span))
         try:
             yield
@@ -65,17 +67,16 @@ class RequestTraces:
 
     def recorder(self, environ: WSGIEnvironment) -> Callable[[Record], None]:
         """What ends the span of a request with its record."""
-        return functools.partial(self._end, environ[_SPAN])
+        return functools.partial(self._end, environ[SPAN])
 
     def _end(self, span: api.Span, record: Record) -> None:
-        if span.is_recording():
-            if record.operation is not None:
-                span.update_name(record.operation)
-            for name, value in self._attributes(record):
-                if value is not None:
-                    span.set_attribute(name, value)
-            if record.status >= 500 or (record.error_code is not None and record.status < 400):
-                span.set_status(api.StatusCode.ERROR, record.error_code)
+        if record.operation is not None:
+            span.update_name(record.operation)
+        for name, value in self._attributes(record):
+            if value is not None:
+                span.set_attribute(name, value)
+        if record.status >= 500 or (record.error_code is not None and record.status < 400):
+            span.set_status(api.StatusCode.ERROR, record.error_code)
         span.end()
 
     def _attributes(self, record: Record) -> Iterator[tuple[str, str | int | None]]:

@@ -313,7 +313,7 @@ def disturb(cluster: LocalCluster, network: MemoryNetwork, rng: random.Random, c
     return count
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_clients_of_three_nodes_with_faults_see_one_catalog(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,7 +269,7 @@ def test_a_violation_ends_with_a_line_that_replays_it(
 ) -> None:
     wrong = functools.partial(run_seed, core_factory=ReadsBeforeCommitOfTerm)
     monkeypatch.setattr(command, "run_seed", wrong)
-    assert command.main(["--seeds", "200", "--events", "4000"]) == 1
+    assert command.main(["--mix", "reading", "--seeds", "200", "--events", "4000"]) == 1
     violation, replay = capsys.readouterr().out.splitlines()
     assert "Violation" in violation
     assert replay.startswith("replay: python -m bleepstore.testing.simulator --first-seed ")

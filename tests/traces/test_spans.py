@@ -219,7 +219,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 def test_a_request_is_a_span_named_after_its_operation(public: Store, traced: Traced) -> None:
     records: list[Record] = []
     client = client_of(public, traced, record=records.append)
-    headers = {"traceparent": PARENT, "tracestate": "vendor=1", "User-Agent": "u" * 1000}
+    headers = {"traceparent": PARENT, "tracestate": "vendor=1, other=2", "User-Agent": "u" * 1000}
     assert client.get("/photos/%C3%A4/1", headers=headers, buffered=True).status_code == 200
     spans = traced.take()
     assert set(spans) == {"GetObject", "blob.get"}
@@ -247,6 +247,7 @@ def test_a_request_is_a_span_named_after_its_operation(public: Store, traced: Tr
         **({"client.address": records[0].remote} if records[0].remote else {}),
     }
     assert records[0].trace_id == PARENT[3:35]
+    assert api.get_current_span() is api.INVALID_SPAN, "the thread goes on with others"
 
 
 def test_keys_are_shown_if_that_is_asked_for(public: Store, traced: Traced) -> None:
@@ -256,7 +257,9 @@ def test_keys_are_shown_if_that_is_asked_for(public: Store, traced: Traced) -> N
     assert "bleepstore.key_length" not in attributes
 
 
-def test_refusals_have_their_code_and_faults_of_the_server_are_errors(public: Store, traced: Traced) -> None:
+def test_refusals_have_their_code_and_faults_of_the_server_are_errors(
+    public: Store, traced: Traced, caplog: pytest.LogCaptureFixture
+) -> None:
     client = client_of(public, traced)
     assert client.get("/photos/none", buffered=True).status_code == 404
     span = traced.take()["GetObject"]
@@ -264,10 +267,23 @@ def test_refusals_have_their_code_and_faults_of_the_server_are_errors(public: St
     assert client.open("/photos", method="BREW", buffered=True).status_code == 405
     assert (traced.take()["HTTP"].attributes or {})["http.request.method"] == "_OTHER"
     public.close()
+    caplog.clear()
     assert client.get("/photos/k", buffered=True).status_code >= 500
     span = traced.take()["GetObject"]
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description == (span.attributes or {})["error.type"]
+    told = {getattr(record, "trace_id", None) for record in caplog.records if record.name == "bleepstore.server"}
+    assert told == {api.format_trace_id(ids(span)[0])}, "its log names the trace"
+
+
+def test_where_opentelemetry_is_switched_off_nothing_is_said_of_traces(
+    public: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    records: list[Record] = []
+    client = client_of(public, Traced(), record=records.append)
+    assert client.get("/photos/none", buffered=True).status_code == 404
+    assert [record.trace_id for record in records] == [None]
 
 
 HOSTILE = {
