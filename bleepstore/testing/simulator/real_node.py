@@ -31,6 +31,8 @@ LITTLE, MUCH = 32 << 20, 1 << 40
 
 #: Whoever waits so many ticks for an answer must get one when all is well.
 PATIENT = 400
+#: ... unless the leader takes less than this at a time: what has waited for one comes at once, and some too late.
+MUCH_UNCOMMITTED = 1 << 20
 
 
 class DiskFailed(Exception):
@@ -387,10 +389,11 @@ class RealNode(SimulatedNode):
 
     @property
     def owes_answers(self) -> bool:
-        """All must come where an answer may take longer than any election."""
+        """All must come, and be in time where an answer may take longer than any election."""
         if self.world.node_settings.answer_ticks < PATIENT:
             return False
-        return any(not one.done() or isinstance(one.exception(), TimedOut) for one in self._owed)
+        late = TimedOut if self.world.node_settings.core.max_uncommitted_bytes >= MUCH_UNCOMMITTED else ()
+        return any(not one.done() or isinstance(one.exception(), late) for one in self._owed)
 
     def _take_answers(self) -> None:
         answers, self._answers = self._answers, []
