@@ -173,13 +173,9 @@ def _botocore() -> tuple[Any, Any, Any]:
 
 
 def _fields_of(request: AWSPreparedRequest) -> list[tuple[str, str]]:
-    """The header fields that botocore would send. Both of its mappings look at each of them again, by several calls,
-    when they are asked for their items."""
+    """The header fields that botocore would send."""
     fields: Any = request.headers
-    if isinstance(fields, Message):
-        pairs = list(fields.raw_items())
-    else:
-        pairs = [(name._key, value) for name, value in fields._dict.items()]
+    pairs = fields.raw_items() if isinstance(fields, Message) else fields.items()
     return [
         (name, value.decode("latin-1") if value.__class__ is bytes else text_of_header(value)) for name, value in pairs
     ]
