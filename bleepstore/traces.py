@@ -78,10 +78,22 @@ def _around(tracer: api.Tracer, name: str, function: Callable[..., Any]) -> Call
     def call(*arguments: Any, **options: Any) -> Any:
         if not api.get_current_span().is_recording():
             return function(*arguments, **options)
-        with tracer.start_as_current_span(name):
+        with _span(tracer, name):
             return function(*arguments, **options)
 
     return call
+
+
+@contextlib.contextmanager
+def _span(tracer: api.Tracer, name: str, **options: Any) -> Iterator[api.Span]:
+    """A span that is current in the block. It has the class of an error and not its message, which may have a key."""
+    with tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False, **options) as span:
+        try:
+            yield span
+        except BaseException as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(api.StatusCode.ERROR)
+            raise
 
 
 def _note_attempt(listener: Callable[[CallOutcome], object] | None, outcome: CallOutcome) -> None:
@@ -102,7 +114,7 @@ class _Commits:
         def call(command: Command) -> Result:
             if not api.get_current_span().is_recording():
                 return submit(command)
-            with self._tracer.start_as_current_span("commit") as span:
+            with _span(self._tracer, "commit") as span:
                 span.set_attribute("bleepstore.command", type(command).__name__)
                 self._waiting[command.request_id] = span
                 try:
@@ -138,7 +150,7 @@ class _Commits:
         context = api.set_span_in_context(spans[0])
         links = [api.Link(span.get_span_context()) for span in spans]
         attributes = {"bleepstore.batch_size": size}
-        with self._tracer.start_as_current_span("commit.batch", context, links=links, attributes=attributes) as batch:
+        with _span(self._tracer, "commit.batch", context=context, links=links, attributes=attributes) as batch:
             for span in spans[1:]:
                 span.add_link(batch.get_span_context())
             yield

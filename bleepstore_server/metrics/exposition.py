@@ -116,9 +116,7 @@ class PageCollector(Collector):
 def _of_requests(rows: Sequence[FoundRow]) -> Iterator[Metric]:
     """A row is of one method, path, operation and status; each metric has some of these labels."""
     by_path = _summed(((row.labels[0], row.labels[1]), row.cells) for row in rows)
-    by_operation = _summed(
-        ((row.labels[2],), row.cells) for row in rows if row.labels[2] not in ("None", "HealthCheck")
-    )
+    by_operation = _summed(((row.labels[2],), row.cells) for row in rows if row.labels[2] not in _NO_OPERATIONS)
     requests = CounterMetricFamily("bleepstore_http_requests", "Requests.", labels=["method", "path", "status"])
     for labels, cells in _summed(((*row.labels[:2], row.labels[3]), row.cells) for row in rows).items():
         requests.add_metric(labels, sum(counting.times_of(cells)))

@@ -58,7 +58,7 @@ class RequestTraces:
         try:
             yield
         except BaseException as error:
-            span.record_exception(error)
+            span.set_attribute("error.type", type(error).__name__)  # its message may have a key
             span.set_status(api.StatusCode.ERROR)
             span.end()
             raise

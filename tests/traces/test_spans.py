@@ -21,7 +21,7 @@ from werkzeug.test import Client
 import bleepstore
 from bleepstore import Store, WriteCondition
 from bleepstore.committer import DirectCommitter
-from bleepstore.errors import PreconditionFailed
+from bleepstore.errors import BlobNotFound, PreconditionFailed
 from bleepstore.traces import trace
 from bleepstore_server import AppConfig, create_app
 from bleepstore_server.layers.record import Record
@@ -126,7 +126,19 @@ def test_refusals_and_errors_are_told(store: Store, traced: Traced) -> None:
 
     with traced.tracer.start_as_current_span("mine"), pytest.raises(OSError, match="went away"):
         store.put_object("photos", "k", broken())
-    assert traced.take()["blob.put"].status.status_code is StatusCode.ERROR
+    put = traced.take()["blob.put"]
+    assert put.status.status_code is StatusCode.ERROR
+    assert (put.attributes or {})["error.type"] == "OSError"
+
+
+def test_an_error_is_told_without_its_message_which_may_have_a_key(store: Store, traced: Traced) -> None:
+    def broken() -> Iterator[bytes]:
+        yield LARGE
+        raise BlobNotFound("photos/salaries.txt")
+
+    with traced.tracer.start_as_current_span("mine"), pytest.raises(BlobNotFound):
+        store.put_object("photos", "k", broken())
+    assert "salaries" not in traced.take()["blob.put"].to_json()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
