@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
-EXTRAS = "server,oidc,aws,gcs,azure,encryption,fsspec,inventory,progress,redis,rabbitmq,kafka,nats"
+EXTRAS = "server,oidc,aws,gcs,azure,encryption,fsspec,inventory,progress,redis,rabbitmq,kafka,nats,traces"
 _HEADER = (
     f"# The versions that a release is made and tried with: pip install -c constraints.txt 'bleepstore[{EXTRAS}]'\n"
 )

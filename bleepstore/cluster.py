@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import attrs
 
@@ -47,9 +47,6 @@ from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRef
 _LOG = "raft.db"
 #: Says why the state beside it must not be used.
 _CONDEMNED = "condemned"
-#: Feature level -> what raising a cluster to it changes of the stored form, given the connection in its transaction.
-#: Nothing is changed when a catalog is opened: a node of the version before must still be able to read it.
-MIGRATIONS: dict[int, Callable[[Any], None]] = {}
 #: The first byte of an entry: the form of its envelope.
 _FORM = 1
 #: Kept on the disk of each node for the log of what frees space.
@@ -130,13 +127,10 @@ class CatalogStateMachine:
     def fingerprint(self, result: object) -> bytes:
         return encode_result(cast("Result", result))
 
-    def raise_level(self, before: int, level: int, through: int) -> None:
+    def raise_level(self, level: int, through: int) -> None:
         """One transaction, as `apply`."""
         with self.catalog.transaction() as tables:
-            for one in range(before + 1, level + 1):
-                change = MIGRATIONS.get(one)
-                if change is not None:
-                    tables.migrate(change)
+            tables.raise_level(level)
             tables.set_applied_index(through)
         self.applied = through
 

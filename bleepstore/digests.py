@@ -171,39 +171,43 @@ def can_combine(algorithm: Algorithm) -> bool:
 
 
 class _Behind:
-    """Calls `hash_chunk` for each chunk in order: for large ones in a thread that starts with the second of them."""
+    """Calls `hash_chunk` for each chunk in order: for large ones in a thread that starts with the second of them. Up to
+    `_MAX_WAITING` chunks are kept for it."""
 
     _LARGE = 128 * 1024
     _MAX_WAITING = 4
 
     def __init__(self, hash_chunk: Callable[[bytes], None]) -> None:
         self._hash_chunk = hash_chunk
-        self._chunks: queue.Queue[bytes | None] | None = None
+        # A queue.Queue that is bounded takes several times as long as two that are not.
+        self._chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._permits: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._seen_large = False
 
     def hash(self, chunk: bytes) -> None:
-        if self._chunks is None:
+        if self._thread is None:
             if len(chunk) < self._LARGE or not self._seen_large:
                 self._seen_large = self._seen_large or len(chunk) >= self._LARGE
                 self._hash_chunk(chunk)
                 return
-            self._chunks = queue.Queue(self._MAX_WAITING)
-            self._thread = threading.Thread(
-                target=self._run, args=(self._chunks,), name="bleepstore-digest", daemon=True
-            )
+            for _ in range(self._MAX_WAITING):
+                self._permits.put(None)
+            self._thread = threading.Thread(target=self._run, name="bleepstore-digest", daemon=True)
             self._thread.start()
+        self._permits.get()
         self._chunks.put(chunk)
 
-    def _run(self, chunks: queue.Queue[bytes | None]) -> None:
-        while (chunk := chunks.get()) is not None:
+    def _run(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
             self._hash_chunk(chunk)
+            self._permits.put(None)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._chunks is not None and self._thread is not None:
+        if self._thread is not None:
             self._chunks.put(None)
             self._thread.join()
 

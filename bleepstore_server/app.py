@@ -17,7 +17,7 @@ from bleepstore.model import Credential
 from bleepstore.posix import run_in_forks
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
-from bleepstore_server.exchange import PAYER, REQUESTER, UNPARSED, Exchange, Request, parse_request
+from bleepstore_server.exchange import PAYER, REQUESTER, SPAN, UNPARSED, Exchange, Request, parse_request
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.browsers import send_to_console
 from bleepstore_server.layers.cors import CrossOriginAnswers
@@ -53,6 +53,9 @@ _EXPECTED_OWNER = "x-amz-expected-bucket-owner"
 #: S3 has no x-amz-expected-bucket-owner there: all may ask, and whose a bucket is would be told to all who guess.
 _WITHOUT_EXPECTED_OWNER = frozenset({"CreateBucket", "PostObject"})
 
+#: What is a POST for in which no bucket is named, or as one in the path of sessions ("/-/sts").
+_FOR_STS = (None, "-")
+
 #: Request ids are no secret, so they need no call to the system. A fork must not repeat its parent's.
 _request_ids = random.Random()
 run_in_forks(_request_ids.seed)
@@ -72,7 +75,8 @@ def create_app(
     that serves it, when the body of the answer is done. `meter` counts the requests of keys that have a rate, also of
     other processes if it is shared; without it each app counts for itself. For `monitoring` see the class."""
     given = {} if credentials is None else credentials
-    return _App(store, config or AppConfig(), given, record, meter or RateMeter(), monitoring)
+    kind = _App if monitoring.traces is None else _FollowedApp
+    return kind(store, config or AppConfig(), given, record, meter or RateMeter(), monitoring)
 
 
 class _App:
@@ -89,6 +93,7 @@ class _App:
         self._config = config
         self._counts = monitoring.counts
         self._audit = monitoring.audit
+        self._traces = monitoring.traces
         self._recorders = () if record is None else (record,)
         self._audited = self._recorders if self._audit is None else (*self._recorders, self._audit.write)
         seed = store.random_seed
@@ -173,6 +178,8 @@ class _App:
         recorders, audit, counts = self._recorders, self._audit, self._counts
         if audit is not None and (environ["REQUEST_METHOD"] not in _READS or audit.reads or exchange.status == 403):
             recorders = self._audited
+        if self._traces is not None and SPAN in environ:
+            recorders = (*recorders, self._traces.recorder(environ))
         # As little is called as can be, for this is added to each request.
         source, logged = exchange.source, self._logged
         if recorders or exchange.bucket in logged or (source is not None and source.bucket in logged):
@@ -192,7 +199,7 @@ class _App:
         exchange.bucket, exchange.key = request.bucket or "", request.key or ""
         if request.method == "OPTIONS":
             return self._cross_origin.preflight(request)
-        if request.method == "POST" and is_for_sts(request):
+        if request.method == "POST" and request.bucket in _FOR_STS and is_for_sts(request):
             if self._audit is not None:
                 self._audit.check()
             return self._sts.answer(exchange)
@@ -227,6 +234,17 @@ class _App:
             _log.warning("not ready", exc_info=error)
             return text("not ready\n", 503)
         return text("ok\n")
+
+
+class _FollowedApp(_App):
+    """Makes a span of each request, but for its pages: they are asked for every few seconds, by those who watch."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        is_page = environ.get("PATH_INFO") in self._pages and "HTTP_AUTHORIZATION" not in environ
+        if self._traces is None or is_page:
+            return super().__call__(environ, start_response)
+        with self._traces.follow(environ):
+            return super().__call__(environ, start_response)
 
 
 def _asks_for_page(request: Request) -> bool:

@@ -117,8 +117,9 @@ def _first_line() -> bytes:
 def audit_lines(record: Record) -> list[bytes]:
     """The lines of a record, as JSON in ASCII. Keys that are deleted at once have one each."""
     agent, status = record.user_agent, record.status
+    trace = "" if record.trace_id is None else f',"trace_id":"{record.trace_id}"'
     head = (
-        f'{{"time":"{iso_time(record.time_ms)}","request_id":{_quote(record.request_id)}'
+        f'{{"time":"{iso_time(record.time_ms)}","request_id":{_quote(record.request_id)}{trace}'
         f"{_who(record.door, record.principal, record.access_key, record.remote, agent and agent[:_MAX_USER_AGENT])}"
         f"{_what(record.operation, record.method, record.bucket)}"
     )

@@ -156,6 +156,7 @@ def late_session_class() -> Any:
     return LateSession
 
 
+@functools.lru_cache(1024, typed=True)  # an object that is read again, or was written in the same second
 def read_timestamp(value: Any) -> Any:
     """As botocore does it; the form of header fields ("Tue, 24 Nov 2026 07:30:00 GMT") by a shorter way."""
     from botocore.utils import parse_timestamp

@@ -254,6 +254,10 @@ class ServerConfig(AppConfig):
         validator=_one_of("text", "json"),
     )
     access_log: bool = setting(False, "log each request to standard output")
+    traces: bool = setting(
+        False, "follow requests by OpenTelemetry, and send that to the collector that the variables OTEL_... name"
+    )
+    traces_keys: bool = setting(False, "with the keys of objects; without, with their lengths")
     audit_log: tuple[str, ...] = setting(
         (),
         "where it is written who did what: a file, syslog:, syslog://HOST:PORT, or a URL as in event_destinations",

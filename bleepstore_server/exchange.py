@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Who asks says by this header that it pays, where the bucket asks for that.
 PAYER, REQUESTER = "x-amz-request-payer", "requester"
+#: In the environ of a request that is followed (`bleepstore_server.traces`): its trace, and its span if it is recorded.
+TRACE_ID, SPAN = "bleepstore.trace_id", "bleepstore.span"
 _MAX_OWNER_ID = 128
 #: Fields that say of the body what nobody knew when a URL was signed.
 _OF_THE_BODY = frozenset({"x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm",

@@ -8,7 +8,18 @@ from collections.abc import Iterator
 from bleepstore.errors import StoreError
 
 _PACKAGES = frozenset(
-    {"werkzeug", "defusedxml", "gunicorn", "boto3", "botocore", "cryptography", "urllib3", "jwt", "jinja2"}
+    {
+        "werkzeug",
+        "defusedxml",
+        "gunicorn",
+        "boto3",
+        "botocore",
+        "cryptography",
+        "urllib3",
+        "jwt",
+        "jinja2",
+        "opentelemetry",
+    }
 )
 
 

@@ -12,7 +12,8 @@ from gunicorn.glogging import Logger as GunicornLogger
 
 
 class JsonFormatter(logging.Formatter):
-    """One line for each record, whatever is in it. `request_id` is there where the log tells of a request."""
+    """One line for each record, whatever is in it. `request_id` is there where the log tells of a request,
+    and `trace_id` where that is followed."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {
@@ -22,9 +23,10 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "process": record.process,
         }
-        request_id = getattr(record, "request_id", None)
-        if request_id is not None:
-            fields["request_id"] = request_id
+        for name in ("request_id", "trace_id"):
+            value = getattr(record, name, None)
+            if value is not None:
+                fields[name] = value
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, separators=(",", ":"))
@@ -37,9 +39,10 @@ class JsonLogger(GunicornLogger):  # type: ignore[misc]  # gunicorn has no type 
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(JsonFormatter())
-        ours = logging.getLogger("bleepstore")
-        if not ours.handlers:
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(JsonFormatter())
-            ours.addHandler(handler)
-            ours.propagate = False
+        for name in ("bleepstore", "opentelemetry"):
+            logger = logging.getLogger(name)
+            if not logger.handlers:
+                handler = logging.StreamHandler(sys.stderr)
+                handler.setFormatter(JsonFormatter())
+                logger.addHandler(handler)
+                logger.propagate = False

@@ -14,16 +14,18 @@ if TYPE_CHECKING:  # a program that is not watched needs none of it
 
     from bleepstore_server.audit import AuditLog
     from bleepstore_server.metrics.counting import RequestCounts
+    from bleepstore_server.traces.requests import RequestTraces
 
 
 @attrs.frozen(kw_only=True)
 class Monitoring:
     """`pages` answer unsigned GETs of exactly their path, without a query, by the environ and the id of the request.
-    `counts` counts requests for metrics, `audit` is written who did what."""
+    `counts` counts requests for metrics, `audit` is written who did what, `traces` makes spans of requests."""
 
     pages: Mapping[str, Callable[[WSGIEnvironment, str], Response]] = attrs.field(factory=dict)
     counts: RequestCounts | None = None
     audit: AuditLog | None = None
+    traces: RequestTraces | None = None
 
 
 UNWATCHED = Monitoring()

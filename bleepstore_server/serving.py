@@ -24,7 +24,7 @@ from bleepstore.errors import BleepStoreError
 from bleepstore_server import beginning, gunicorn_conf
 from bleepstore_server.admin.app import AdminApp
 from bleepstore_server.admin.control import LogLevel
-from bleepstore_server.admin.services import services_of
+from bleepstore_server.admin.services import check_traces, services_of
 from bleepstore_server.app import create_app
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.banner import (
@@ -279,7 +279,9 @@ def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig], *, has_ma
 
 
 def _check(config: ServerConfig) -> None:
-    """Raise ConfigError for what would only show in a worker."""
+    """Raise ConfigError, or StoreError, for what would only show in a worker."""
+    if config.traces:
+        check_traces()
     if config.in_memory and config.workers != 1:
         raise ConfigError("workers: a store in memory belongs to one process; set workers to 1")
     if config.tls_cert is not None:

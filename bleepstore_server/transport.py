@@ -140,15 +140,18 @@ class _WholeBody(io.BytesIO):
         return (self.read(),)
 
 
+_find, _has, _get = dict.__getitem__, dict.__contains__, dict.get
+
+
 class _Fields(dict[str, str]):
     """The fields of an answer, found whatever the case of their names. botocore's parsers look for each field that an
-    operation may have, by several calls each in its own mapping."""
+    operation may have, some fifty of them, by several calls each in its own mapping."""
 
     def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
+        return _find(self, name.lower())
 
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
+    def __contains__(self, name: Any) -> bool:
+        return _has(self, name.lower())
 
     def __setitem__(self, name: str, value: str) -> None:
         super().__setitem__(name.lower(), value)
@@ -157,7 +160,25 @@ class _Fields(dict[str, str]):
         super().__delitem__(name.lower())
 
     def get(self, name: str, default: Any = None) -> Any:
-        return super().get(name.lower(), default)
+        return _get(self, name.lower(), default)
+
+
+@functools.cache
+def _botocore() -> tuple[Any, Any, Any]:
+    """Its AWSResponse, ConnectionClosedError and HTTPClientError."""
+    from botocore.awsrequest import AWSResponse
+    from botocore.exceptions import ConnectionClosedError, HTTPClientError
+
+    return AWSResponse, ConnectionClosedError, HTTPClientError
+
+
+def _fields_of(request: AWSPreparedRequest) -> list[tuple[str, str]]:
+    """The header fields that botocore would send."""
+    fields: Any = request.headers
+    pairs = fields.raw_items() if isinstance(fields, Message) else fields.items()
+    return [
+        (name, value.decode("latin-1") if value.__class__ is bytes else text_of_header(value)) for name, value in pairs
+    ]
 
 
 _UNKNOWN_KEY, _MESSAGE_END = b"<Code>InvalidAccessKeyId</Code>", b"</Message>"
@@ -270,21 +291,13 @@ class InProcessTransport:
 
     def send(self, request: AWSPreparedRequest) -> AWSResponse:
         """What botocore's HTTP session does, without HTTP. Raises what that would raise, and StoreClosed."""
-        from botocore.awsrequest import AWSResponse
-        from botocore.exceptions import ConnectionClosedError, HTTPClientError
-
+        make_response, closed_error, client_error = _botocore()
         method, url = request.method or "GET", request.url or ""
-        fields = request.headers
-        # As they are: `items` has the e-mail package look at each of them.
-        pairs = fields.raw_items() if isinstance(fields, Message) else fields.items()
-        headers = [
-            (name, value if type(value) is str and value.isascii() else text_of_header(value)) for name, value in pairs
-        ]
         try:
-            answer = self.answer(method, url, headers, request.body)
+            answer = self.answer(method, url, _fields_of(request), request.body)
             if answer.error is not None:
                 _close(answer.chunks)
-                raise HTTPClientError(error=answer.error) from answer.error
+                raise client_error(error=answer.error) from answer.error
             chunks = answer.chunks
             if isinstance(chunks, list):
                 raw: Any = _WholeBody(b"".join(chunks))
@@ -293,8 +306,8 @@ class InProcessTransport:
             else:
                 raw = _WholeBody(_read_whole(chunks))
         except ConnectionError as reset:
-            raise ConnectionClosedError(error=reset, request=request, endpoint_url=url) from reset
-        response = AWSResponse(url, answer.status, {}, raw)  # type: ignore[arg-type]  # as botocore does
+            raise closed_error(error=reset, request=request, endpoint_url=url) from reset
+        response: AWSResponse = make_response(url, answer.status, {}, raw)
         found: Any = _Fields([(name.lower(), value) for name, value in answer.headers])  # S3 gives no field twice
         response.headers = found
         return response

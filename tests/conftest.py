@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import bleepstore
+from tests.clients import install
 from tests.cluster_store import open_on_follower
 
 #: Where folders of tests need no disk: they wait for no fsync there. Tests of crashes kill processes, not the machine.
@@ -27,6 +30,16 @@ if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _SPAC
 # in another folder they would not find what pip compiled, and compile a few thousand modules of it again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# What is imported and collected here stays, some million objects. The collector does not look at them again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on the collector looks at what tests make."""
+    gc.freeze()
+    gc.enable()
+
 
 # The contract suites are tests that ship in the package.
 pytest.register_assert_rewrite("bleepstore.testing")
@@ -55,6 +68,40 @@ def kinds_of(definition: pytest.Item, in_ci: bool) -> Sequence[str]:
     kinds = [kind for name in named for kind in (PROVIDERS if name == "providers" else (name,))]
     assert set(kinds) <= set(STORES), f"{definition.nodeid}: pytest.mark.stores takes {', '.join(STORES)} and providers"
     return kinds if in_ci else [kind for kind in kinds if kind in LOCAL]
+
+
+#: The folders most of whose tests need programs that CI installs first.
+_NEED_PROGRAMS = frozenset({"backends", "clients", "deploy", "senders"})
+_installing = pytest.StashKey[subprocess.Popen[bytes]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """In CI, install what the tests need while those run that need none of it. Only for a run of all tests, and once
+    for all processes of pytest-xdist."""
+    config = session.config
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.collectonly
+    if "CI" in os.environ and is_whole and not hasattr(config, "workerinput"):
+        config.stash[_installing] = install.start_all()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (process := session.config.stash.get(_installing, None)) is not None:
+        process.terminate()
+        process.wait()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In CI those that need programs are last."""
+    if "CI" in os.environ:
+        items.sort(key=needs_programs)
+
+
+def needs_programs(item: pytest.Item) -> bool:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    drawn = getattr(item, "callspec", None)
+    kind = "memory" if drawn is None else drawn.params.get("store_kind", "memory")
+    return folder in _NEED_PROGRAMS or kind not in (*LOCAL, CLUSTER)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

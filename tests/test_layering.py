@@ -81,6 +81,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "jobs": BASE | {"commands", "catalog", "committer", "backends", "senders"},
     "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing", "senders", "remotes"},
     "filesystem": BASE | {"commands", "store"},
+    "traces": BASE | {"commands", "backends", "store"},
     "raft": frozenset({"errors", "cluster_status"}),
     "cluster": BASE | {"raft", "codec", "commands", "catalog", "committer", "store", "backends"},
 }
@@ -106,6 +107,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "google": frozenset({"backends"}),
     "azure": frozenset({"backends"}),
     "fsspec": frozenset({"filesystem"}),
+    "opentelemetry": frozenset({"traces"}),
     "pytest": frozenset({"testing"}),
     "hypothesis": frozenset({"testing"}),
 }
@@ -118,7 +120,7 @@ SPEAKS_HTTP = frozenset({"backends", "senders"})
 HEAVY = (
     "boto3", "botocore", "google", "azure", "requests", "urllib3", "werkzeug", "gunicorn", "defusedxml", "pytest",
     "hypothesis", "asyncio", "bleepstore_server", "cryptography",
-    "redis", "pika", "confluent_kafka", "nats",
+    "redis", "pika", "confluent_kafka", "nats", "opentelemetry",
 )  # fmt: skip
 
 

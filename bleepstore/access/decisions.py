@@ -512,8 +512,11 @@ def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: O
         )
     permission = _BY_OBJECT.get(action)
     if permission is not None:
-        block = bucket.settings.public_access_block
-        return isinstance(subject, ObjectVersion) and allows(subject.acl, caller, permission, block)
+        if not isinstance(subject, ObjectVersion):
+            return False
+        if subject.attributes.grants is None:  # the object is private, and calls are what a decision costs
+            return caller.account.id == subject.owner.id
+        return allows(subject.acl, caller, permission, bucket.settings.public_access_block)
     if caller.account.id == bucket.owner.id:
         return action in _BY_OWNER or action in _BY_OWNERS
     return (

@@ -45,6 +45,8 @@ _MINUTE = re.compile(r"[0-9a-f]{8}")
 _MINUTE_MS = 60_000
 #: After so many bytes of a large blob the disk begins to write them.
 _WRITEBACK = 4 * CHUNK
+#: So many small pieces are written together, and no more.
+_MAX_PIECES = 64
 _STALE_SECONDS = 24 * 3600
 #: When a hard link cannot be made: too many links, another device, or a file system that has none.
 _NO_LINK = {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}
@@ -71,6 +73,17 @@ def _begin_writeback(fd: int, start: int, size: int) -> None:
     """
     if sys.platform == "linux":
         os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
+
+
+def _write_all(fd: int, pieces: Sequence[bytes]) -> None:
+    """Write all of them: the file system takes several in one go."""
+    views = [memoryview(piece) for piece in pieces]
+    while views:
+        count = os.writev(fd, views)
+        while views and count >= len(views[0]):
+            count -= len(views.pop(0))
+        if views:  # the disk took a part, and says next time why
+            views[0] = views[0][count:]
 
 
 def has_blobs(root: Path) -> bool:
@@ -192,16 +205,20 @@ class LocalBackend:
         temporary = self._new_temporary()
         try:
             with _report_disk(), temporary.open("xb", buffering=0) as file:
-                begun = written = 0
+                descriptor = file.fileno()
+                begun = written = size = 0
+                pieces: list[bytes] = []
                 for chunk in chunks:
-                    view = memoryview(chunk)
-                    while view:
-                        count = file.write(view)
-                        written += count
-                        view = view[count:]
+                    pieces.append(chunk)
+                    size += len(chunk)
+                    if size < CHUNK and len(pieces) < _MAX_PIECES:
+                        continue
+                    _write_all(descriptor, pieces)
+                    written, size, pieces = written + size, 0, []
                     if written - begun >= _WRITEBACK:
-                        _begin_writeback(file.fileno(), begun, written - begun)
+                        _begin_writeback(descriptor, begun, written - begun)
                         begun = written
+                _write_all(descriptor, pieces)
                 os.fsync(file.fileno())
             with _report_disk():
                 return self._publish(temporary, new_id)

@@ -10,14 +10,14 @@ one that there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypedDict
+from typing import Protocol, TypedDict
 
+from bleepstore.catalog.port_of_passes import AgeReader, ContentReader
 from bleepstore.catalog.records import (
     AwaitedRestoration,
     CompletedUpload,
-    Content,
     DeleteMarker,
     FoundObject,
     Garbage,
@@ -38,7 +38,6 @@ from bleepstore.commands import (
     Result,
 )
 from bleepstore.events import Event, FailedReplication, WaitingEvent, WaitingEvents
-from bleepstore.lifecycle_due import Aged
 from bleepstore.model import (
     Acl,
     Bucket,
@@ -59,64 +58,6 @@ from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Totals, Usage
 from bleepstore.rates import Rate, RateLimit, RateScope
 from bleepstore.replication import ReplicationTask, WaitingReplication
 from bleepstore.roles import Role
-
-#: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
-#: the implementation's own, good for a program that goes through the catalog.
-Cursor = tuple[Any, ...]
-
-
-class ContentReader(Protocol):
-    """What is known of the bytes of all objects and parts: what a backup, a scrub and a check ask."""
-
-    def count_blobs(self) -> tuple[int, int]:
-        """(how many blobs objects and parts have, their bytes)."""
-
-    def total_bytes(self) -> int:
-        """The bytes of all objects and parts, also of those in the catalog."""
-
-    def iter_blobs(self) -> Iterator[tuple[str, int]]:
-        """(handle, size) of the blob of each object and part, in the order of the handles."""
-
-    def iter_inline(self) -> Iterator[tuple[Content, bytes | None]]:
-        """What each object whose bytes are in the catalog must hold, and its bytes; None if they are missing."""
-
-    def content_of(self, handle: str) -> Content | None:
-        """What a blob must hold; None if no object and no part has it."""
-
-    def name_of_blob(self, handle: str) -> str:
-        """The object or the part that has a blob, as people know it; the handle if none has it."""
-
-    def page_of_objects(self, after: Cursor) -> tuple[list[tuple[Content, bytes | None]], Cursor]:
-        """Some objects, with the bytes of those that are in the catalog, and where to go on."""
-
-    def page_of_parts(self, after: Cursor) -> tuple[list[tuple[Content, bytes | None]], Cursor]:
-        """As page_of_objects, of the parts of uploads under way."""
-
-
-class AgeReader(Protocol):
-    """What a lifecycle asks. Each but the first gives a page and where to go on, of what has this prefix; what it costs
-    follows what is found, and the index of what is older than `until_ms`."""
-
-    def buckets_with_lifecycle(self) -> list[Bucket]: ...
-
-    def aged_objects(
-        self, bucket_id: int, prefix: str, until_ms: int, after: Cursor, limit: int
-    ) -> tuple[list[Aged], Cursor]:
-        """Current versions that were written up to `until_ms`, the oldest first."""
-
-    def aged_noncurrent(
-        self, bucket_id: int, prefix: str, until_ms: int, after: Cursor, limit: int, newer: int
-    ) -> tuple[list[Aged], Cursor]:
-        """Versions that are not the latest of their key and were replaced up to `until_ms`, the oldest first. Up to
-        `newer` older versions are counted that are newer than each."""
-
-    def lone_markers(self, bucket_id: int, prefix: str, after: Cursor, limit: int) -> tuple[list[Aged], Cursor]:
-        """Delete markers of keys that have no other version, in the order of the keys."""
-
-    def aged_uploads(
-        self, bucket_id: int, prefix: str, until_ms: int, after: Cursor, limit: int
-    ) -> tuple[list[Upload], Cursor]:
-        """Uploads that were created up to `until_ms`, in the order of the keys."""
 
 
 class CatalogReader(ContentReader, AgeReader, Protocol):
@@ -588,9 +529,9 @@ class CatalogPort(Protocol):
         """After each commit of this process that queued a version to be copied, call `listener`, which must return at
         once, and not raise."""
 
-    def time_syncs(self, listener: Callable[[float], object] | None) -> None:
-        """After each transaction of this process, tell `listener` how many seconds it took to make it durable. It must
-        return at once, and not raise."""
+    def time_syncs(self, listener: Callable[[float], object]) -> None:
+        """After each transaction of this process, tell `listener` too how many seconds it took to make it durable. It
+        must return at once, and not raise."""
 
     def watch_all(self, watches: bool) -> None:
         """From now on record the events of all buckets for the listener, or only of those that have rules."""

@@ -23,7 +23,7 @@ from bleepstore.commands import (
 )
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
 from bleepstore.events import Origin
-from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Upload, is_arn
+from bleepstore.model import NULL_VERSION, UNCONDITIONAL, BlobRef, ObjectAttributes, Upload, is_arn
 from bleepstore.quotas import Growth, Usage
 
 _BY_COMPLETION = Origin(event="ObjectCreated:CompleteMultipartUpload")
@@ -91,7 +91,7 @@ def _check_condition(tables: Tables, current: StoredVersion | None, command: Com
 
     "If a conflicting operation occurs during the upload S3 returns a 409 ConditionalRequestConflict response."
     """
-    if not command.condition:
+    if command.condition is UNCONDITIONAL:
         return None
     if refused := check_current(command.condition, current, command.bucket, command.key):
         return refused

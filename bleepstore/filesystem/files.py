@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -29,6 +30,19 @@ from bleepstore.store import Store
 
 #: The buffer doubles after so many parts, so that 10,000 of them reach S3's 5 TiB.
 _PARTS_OF_ONE_SIZE = 1_000
+
+
+def counted(chunks: Iterator[bytes], callback: Any) -> Iterator[bytes]:
+    """The chunks, with fsspec's `callback` told of each that was used."""
+    for chunk in chunks:
+        yield chunk
+        callback.relative_update(len(chunk))
+
+
+def pour(chunks: Iterator[bytes], write: Callable[[bytes], Any], callback: Any) -> None:
+    """Write the chunks, likewise."""
+    for chunk in counted(chunks, callback):
+        write(chunk)
 
 
 def even_ranges(size: int) -> list[ByteRange]:

@@ -7,7 +7,7 @@ import datetime as dt
 import errno
 import mimetypes
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +28,7 @@ from bleepstore.filesystem.entries import (
     split_version,
     versions_of,
 )
-from bleepstore.filesystem.files import BleepStoreFile, copy_parts
+from bleepstore.filesystem.files import BleepStoreFile, copy_parts, counted, pour
 from bleepstore.filesystem.instances import Instances
 from bleepstore.filesystem.refusals import as_os_error, told_as_os_errors
 from bleepstore.filesystem.stores import OpenFolder, name_of, named_store, open_folder, shared_store
@@ -331,13 +331,13 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
         with told_as_os_errors(rpath), self.store.get_object(bucket, key, version_id=version_id) as stored:
             callback.set_size(stored.length)
             if outfile is not None:
-                _pour(iter(lambda: stored.read(_CHUNK), b""), outfile.write, callback)
+                pour(iter(lambda: stored.read(_CHUNK), b""), outfile.write, callback)
                 return
             target = Path(lpath)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with target.open("wb") as file:
-                    _pour(iter(lambda: stored.read(_CHUNK), b""), file.write, callback)
+                    pour(iter(lambda: stored.read(_CHUNK), b""), file.write, callback)
             except BaseException:
                 if target.is_file():
                     target.unlink()
@@ -397,13 +397,13 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
             chunks = iter(lambda: file.read(_CHUNK), b"")
             if self._intrans or size > MAX_SINGLE_PUT:
                 with self.open(rpath, how, content_type=content_type, metadata=metadata) as target:
-                    _pour(chunks, target.write, callback)
+                    pour(chunks, target.write, callback)
                 return
             with told_as_os_errors(rpath):
                 self.store.put_object(
                     bucket,
                     key,
-                    _counted(chunks, callback),
+                    counted(chunks, callback),
                     content_type=content_type,
                     metadata=metadata,
                     condition=WriteCondition(if_none_match=how == "xb"),
@@ -591,14 +591,3 @@ def _check_mode(mode: str) -> str:
     if mode not in ("overwrite", "create"):
         raise ValueError(f'the mode is "overwrite" or "create", not {mode!r}')
     return "xb" if mode == "create" else "wb"
-
-
-def _counted(chunks: Iterator[bytes], callback: Any) -> Iterator[bytes]:
-    for chunk in chunks:
-        yield chunk
-        callback.relative_update(len(chunk))
-
-
-def _pour(chunks: Iterator[bytes], write: Callable[[bytes], Any], callback: Any) -> None:
-    for chunk in _counted(chunks, callback):
-        write(chunk)

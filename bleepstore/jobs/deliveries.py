@@ -64,7 +64,7 @@ class _EventCourier(Courier):
     def close(self) -> None:
         sender, self._sender = self._sender, None
         if sender is not None:
-            with contextlib.suppress(Exception):  # it may have failed already
+            with contextlib.suppress(Exception):  # whatever it, or a program's own, says of a lost one
                 sender.close()
 
 

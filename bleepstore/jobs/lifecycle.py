@@ -10,7 +10,8 @@ import attrs
 from bleepstore.access_log import LogEntry, render_line
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.bucket_settings import digest_of, document_of
-from bleepstore.catalog.port import CatalogReader, Cursor
+from bleepstore.catalog.port import CatalogReader
+from bleepstore.catalog.port_of_passes import Cursor
 from bleepstore.commands import AbortUpload, ApplyLifecycle, DeleteObject, LifecycleApplied, LifecycleEntry
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.errors import NoSuchBucket, NoSuchUpload, OperationAborted, S3Error

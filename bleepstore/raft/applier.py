@@ -149,7 +149,7 @@ class Applier:
             if era != self._era:
                 return
             self._check_follow([entry])
-            self.state_machine.raise_level(self._level, level, entry.index)
+            self.state_machine.raise_level(level, entry.index)
             self._level = level
             found = self._fingerprint.take(entry.index, [b""])
         self._tell(entry.index, found)

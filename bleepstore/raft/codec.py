@@ -25,6 +25,7 @@ from bleepstore.raft.messages import (
     EntryKind,
     MalformedValue,
     Message,
+    Refusal,
     SnapshotMeta,
     is_text,
 )
@@ -60,6 +61,8 @@ def encode_message(message: Message) -> bytes:
             header.append([[e.index, e.term, int(e.kind), e.request_id, len(e.data)] for e in value])
         elif kind == "SnapshotMeta":
             header.append([value.index, value.term, value.configuration.encode().decode(), value.name])
+        elif kind == "Refusal":
+            header.append(value.name)
         else:
             header.append(value)
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -148,10 +151,19 @@ def _read(kind: str, value: object, data: _Data) -> object:
         return value
     if kind == "bytes":
         return data.take(value)
+    if kind == "Refusal":
+        return _read_refusal(_text(value))
     if kind == "SnapshotMeta":
         return _read_meta(_list(value, 4))
     assert kind == "tuple[Entry, ...]", kind
     return tuple(_read_entry(_list(one, 5), data) for one in _list(value))
+
+
+def _read_refusal(name: str) -> Refusal:
+    try:
+        return Refusal[name]
+    except KeyError as error:
+        raise MalformedFrame("a refusal is of no known kind") from error
 
 
 def _read_meta(value: list[Any]) -> SnapshotMeta:

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from bleepstore.errors import BleepStoreError
 from bleepstore.raft.applier import Applier
 from bleepstore.raft.comparison import StateDiffers
 from bleepstore.raft.fetcher import Fetcher
@@ -21,7 +22,6 @@ from bleepstore.raft.log_meter import LogMeter
 from bleepstore.raft.messages import (
     Accepted,
     EntryKind,
-    Forwarded,
     HardState,
     Message,
     ProposeRefused,
@@ -52,6 +52,22 @@ from bleepstore.raft.waiting import (
 
 _log = logging.getLogger("bleepstore.raft")
 
+#: Somebody has forgotten what it promised, and no repetition mends that: said once a term, with (node, sender, term).
+_REPORTS = {
+    Refusal.COMMIT_BEYOND_LOG: (
+        "raft node %s has lost what it acknowledged: leader %s of term %d counts on entries that its log does not "
+        "have. Was its disk wiped or restored? Remove this node from the cluster and add one with a new id"
+    ),
+    Refusal.CONTRADICTS_COMMITTED: (
+        "raft node %s has other committed entries than leader %s of term %d. Was the disk of one of them, or of a "
+        "majority, wiped or restored? Keep the directories of all nodes, and compare them before anything else"
+    ),
+    Refusal.TWO_LEADERS: (
+        "raft node %s hears of %s as a second leader of term %d. Was a disk wiped or restored, or are there two copies "
+        "of a node? Keep the directories of all nodes, and compare them before anything else"
+    ),
+}
+
 
 class Driver:
     """For one thread, but for `stopping`. `post` puts an event into the inbox of the node, from any thread."""
@@ -74,7 +90,7 @@ class Driver:
         self.settings = settings
         self.counters = NodeCounters()
         self.proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
-        self._check_level()
+        self._check_level(self.core.configuration.level)
         self.applier = Applier(
             state_machine,
             self.proposals,
@@ -97,7 +113,7 @@ class Driver:
             first_wait=settings.retry_ticks,
             spawn=host.spawn,
         )
-        self._senders = Senders(transport, f"raft-{self.id}", post)
+        self._senders = Senders(transport, f"raft-{self.id}", post, self.counters)
         self._is_leaving = False
         self._lead_elsewhere_at = 0.0
         self._ticks = 0
@@ -109,7 +125,7 @@ class Driver:
         self._asked: dict[int, list[Read]] = {}
         self._context = 0
         self._durable_asked = False
-        self._beyond_log_in = -1  # the term in which it was last logged
+        self._reported: dict[Refusal, int] = {}  # -> the term in which it was last logged
 
     @property
     def log_bytes(self) -> int:
@@ -139,16 +155,16 @@ class Driver:
             self._ask()
         while (ready := self.core.ready()) is not None:
             self._handle(ready)
-        self._check_level()
+        self._check_level(self.core.configuration.level)
         self._check_state()
         if self.core.is_removed:
             self._refuse_all(RemovedFromCluster(f"node {self.id} was removed from the cluster: ask another one"))
         if self._is_leaving and self.core.role is not Role.LEADER and self.core.leader is not None:
             self.stopping = True
 
-    def _check_level(self) -> None:
-        if self.core.is_too_old:
-            level, known = self.core.configuration.level, self.settings.core.level
+    def _check_level(self, level: int) -> None:
+        known = self.settings.core.level
+        if level > known:
             raise LogTooNew(f"the cluster is at feature level {level}, this version knows {known}: upgrade this node")
 
     def _check_state(self) -> None:
@@ -207,14 +223,10 @@ class Driver:
         refusal = self.core.step(message)
         if refusal is None:
             if isinstance(message, ProposeRefused):
-                self._refuse_for_space(self.proposals.find(message.request_id))
-        elif refusal is Refusal.COMMIT_BEYOND_LOG and self._beyond_log_in != message.term:
-            self._beyond_log_in = message.term
-            _log.error(
-                "raft node %s has lost what it acknowledged: leader %s of term %d counts on entries that its log does "
-                "not have. Was its disk wiped or restored? Remove this node from the cluster and add one with a new id",
-                self.id, message.sender, message.term,
-            )  # fmt: skip
+                self._hear_refusal(message)
+        elif refusal in _REPORTS and self._reported.get(refusal) != message.term:
+            self._reported[refusal] = message.term
+            _log.error(_REPORTS[refusal], self.id, message.sender, message.term)
 
     def _take_call(self, event: tuple[Any, Any]) -> None:
         what, value = event
@@ -249,27 +261,33 @@ class Driver:
 
     def _offer(self, proposal: Proposal) -> None:
         answered = self.core.propose(proposal.request_id, proposal.data, frees_space=proposal.frees_space)
-        if isinstance(answered, Accepted):
-            proposal.offers += 1
-            proposal.resend_at = None
-        elif isinstance(answered, Forwarded):
-            proposal.offers += 1
-            proposal.resend_at = self._now() + self.settings.retry_ticks
-        elif answered is Refusal.NO_SPACE:
-            proposal.offers += 1
-            self._refuse_for_space(proposal)
-        elif answered is Refusal.ENTRY_TOO_LARGE:
-            self.proposals.fail(proposal, ProposalRefused(answered))
-        else:
-            proposal.resend_at = self._now() + 1
-
-    def _refuse_for_space(self, proposal: Proposal | None) -> None:
-        if proposal is None:
+        if isinstance(answered, Refusal):
+            if not self._fails_for_good(proposal, answered, proposal.offers):
+                proposal.resend_at = self._now() + 1
             return
-        if proposal.offers > 1:  # what an earlier leader made of it is unknown
-            self.proposals.fail(proposal, TimedOut("the disk of the leader is almost full; it still may be applied"))
-        else:
-            self.proposals.fail(proposal, LowSpace("the disk of the leader is almost full: free some space"))
+        proposal.offers += 1
+        proposal.resend_at = None if isinstance(answered, Accepted) else self._now() + self.settings.retry_ticks
+
+    def _hear_refusal(self, message: ProposeRefused) -> None:
+        """The leader has not taken what was passed on to it: it comes again, later from time to time, since each time
+        costs a message of its size."""
+        proposal = self.proposals.find(message.request_id)
+        if proposal is None or self._fails_for_good(proposal, message.reason, proposal.offers - 1):
+            return
+        proposal.resend_at = self._now() + proposal.pause
+        proposal.pause = min(2 * proposal.pause, self.settings.retry_ticks)
+
+    def _fails_for_good(self, proposal: Proposal, reason: Refusal, offers_before: int) -> bool:
+        """Whether it is of no use to offer it again; then whoever waits is told."""
+        if reason not in (Refusal.NO_SPACE, Refusal.ENTRY_TOO_LARGE):
+            return False
+        error: BleepStoreError = ProposalRefused(reason)
+        if offers_before > 0:  # what an earlier leader made of it is unknown
+            error = TimedOut(f"{reason.value}; it still may be applied")
+        elif reason is Refusal.NO_SPACE:
+            error = LowSpace(f"{reason.value}: free some space")
+        self.proposals.fail(proposal, error)
+        return True
 
     def _offer_again(self, *, all_of_them: bool) -> None:
         now = self._now()
@@ -367,10 +385,12 @@ class Driver:
             self._release(self._asked.pop(read.context), read.index)
         for context in ready.lost_reads:
             self._asking += [read for read in self._asked.pop(context, ()) if not read.future.done()]
-        if ready.soft_state is not None and ready.soft_state.leader is not None:
-            # What the last leader had may be lost, and nobody will say so.
+        has_new_leader = ready.soft_state is not None and ready.soft_state.leader is not None
+        if has_new_leader or ready.snapshot is not None:
+            # What the last leader had may be lost, what a snapshot includes is not applied here: nobody will say so.
             self._offer_again(all_of_them=True)
         if ready.fetch is not None:
+            self._check_level(ready.fetch.meta.configuration.level)
             space = math.inf if self._host.free_bytes is None else self._host.free_bytes() - self.settings.spare_bytes
             self._fetcher.start(ready.fetch, space)
 

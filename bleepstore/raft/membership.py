@@ -127,11 +127,6 @@ class Membership(Reads):
         """The feature level that all members have announced, at the leader."""
         return min(map(self._announced, self.configuration.members), default=1)
 
-    @property
-    def is_too_old(self) -> bool:
-        """Whether the cluster uses a feature level that this program does not know."""
-        return self.tracker.configuration.level > self.settings.level
-
     def _is_caught_up(self, learner: NodeId) -> bool:
         """It has almost the whole log, and in any case the entry that made it a learner: a node without any log or
         membership refuses to vote, so as a voter it could never help to elect the leader that would send it one.
@@ -174,6 +169,9 @@ class Membership(Reads):
             self._maybe_leave_joint()
         if self.role is Role.LEADER and self._farewell and log.applied >= self._farewell:
             self._pump()
+            heir = self.heir()
+            if heir is not None:
+                self._tell_to_campaign(heir)  # so that the others need not wait for an election timeout
             self._become_follower(self.term, None)
 
     def _switch(self, index: int, configuration: Configuration) -> None:

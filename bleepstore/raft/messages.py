@@ -67,7 +67,9 @@ class Role(enum.Enum):
 
 
 class Refusal(enum.Enum):
-    """Why the core did not do what it was asked. Each is counted in `Counters.refused`."""
+    """Why the core did not do what it was asked. Each is counted in `Counters.refused`. The names are sent
+    (`ProposeRefused`): never change one.
+    """
 
     OTHER_CLUSTER = "the message is of another cluster"
     OTHER_RECIPIENT = "the message is addressed to another node: ids are never reused"
@@ -359,9 +361,12 @@ class ProposeRequest(Envelope):
 
 @attrs.frozen
 class ProposeRefused(Envelope):
-    """The leader's disk is almost full: it took nothing of this message, and retries are of no use for now."""
+    """The leader took nothing of a proposal that was passed on to it. Without this answer the proposer would only learn
+    that by waiting.
+    """
 
     request_id: str
+    reason: Refusal
 
 
 @attrs.frozen

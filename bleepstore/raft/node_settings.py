@@ -78,7 +78,7 @@ class NodeCounters:
 
     saves: int = 0  # transactions of the log, each with one fsync
     entries_saved: int = 0
-    messages_dropped: int = 0
+    messages_dropped: int = 0  # came in or were to go out, and found too many waiting
     snapshots_sent: int = 0
     snapshots_refused: int = 0  # came in, and were not what they should be
     compactions: int = 0

@@ -31,7 +31,7 @@ class Reads(Replication):
             refusal = Refusal.REMOVED
         elif self.leader is None:
             refusal = Refusal.NO_LEADER
-        elif len(self._forwarded_reads) >= self.settings.max_waiting_reads:
+        elif len(self._forwarded_reads) >= self.settings.max_forwarded_reads:
             refusal = Refusal.TOO_MANY_READS
         else:
             refusal = None

@@ -51,9 +51,9 @@ class Replication(RaftState):
         Accepted or forwarded does not mean committed: that shows when `Ready.committed` holds an entry with
         `request_id`. If that does not come, propose again with the same id; the state machine sees to repeats.
         """
-        if len(data) > self.settings.max_entry_bytes:
-            return self._refuse(Refusal.ENTRY_TOO_LARGE)
         if self.role is not Role.LEADER:
+            if len(data) > self.settings.max_entry_bytes:
+                return self._refuse(Refusal.ENTRY_TOO_LARGE)
             if self.is_removed:
                 return self._refuse(Refusal.REMOVED)
             if self.leader is None:
@@ -62,37 +62,42 @@ class Replication(RaftState):
                 ProposeRequest(self.cluster, self.node, self.leader, self.term, request_id, bytes(data), frees_space)
             )
             return Forwarded(self.leader)
-        refusal = self._proposal_refusal(len(data) + ENTRY_OVERHEAD, frees_space)
+        refusal = self._proposal_refusal(len(data), frees_space)
         if refusal is not None:
             return self._refuse(refusal)
-        self.uncommitted_bytes += len(data) + ENTRY_OVERHEAD
-        entry = self._append_own(EntryKind.COMMAND, bytes(data), request_id)
+        entry = self._append_command(request_id, bytes(data))
         return Accepted(entry.index, entry.term)
 
+    def _append_command(self, request_id: str, data: bytes) -> Entry:
+        self.uncommitted_bytes += len(data) + ENTRY_OVERHEAD
+        return self._append_own(EntryKind.COMMAND, data, request_id)
+
     def _proposal_refusal(self, size: int, frees_space: bool) -> Refusal | None:
+        if size > self.settings.max_entry_bytes:
+            return Refusal.ENTRY_TOO_LARGE
         if self.node not in self.tracker.progress:
             return Refusal.NOT_LEADER
         if self.low_on_space and not frees_space:
             return Refusal.NO_SPACE
         if self.transfer_target is not None:
             return Refusal.TRANSFERRING
-        if self.uncommitted_bytes and self.uncommitted_bytes + size > self.settings.max_uncommitted_bytes:
-            return Refusal.TOO_MUCH_UNCOMMITTED
-        return None
+        after = self.uncommitted_bytes + size + ENTRY_OVERHEAD
+        return (
+            Refusal.TOO_MUCH_UNCOMMITTED
+            if self.uncommitted_bytes and after > self.settings.max_uncommitted_bytes
+            else None
+        )
 
     def _on_propose_request(self, m: ProposeRequest) -> Refusal | None:
         if self.role is not Role.LEADER:
-            return Refusal.NOT_LEADER
+            return Refusal.NOT_LEADER  # there will be another leader, to whom all is offered again
         if not is_text(m.request_id):
             return Refusal.MALFORMED_TEXT
-        if len(m.data) > self.settings.max_entry_bytes:
-            return Refusal.ENTRY_TOO_LARGE
-        answer = self._proposal_refusal(len(m.data) + ENTRY_OVERHEAD, m.frees_space)
+        answer = self._proposal_refusal(len(m.data), m.frees_space)
         if answer is None:
-            self.uncommitted_bytes += len(m.data) + ENTRY_OVERHEAD
-            self._append_own(EntryKind.COMMAND, m.data, m.request_id)
-        elif answer is Refusal.NO_SPACE:
-            self._messages.append(ProposeRefused(self.cluster, self.node, m.sender, self.term, m.request_id))
+            self._append_command(m.request_id, m.data)
+        else:
+            self._messages.append(ProposeRefused(self.cluster, self.node, m.sender, self.term, m.request_id, answer))
         return answer
 
     def _on_propose_refused(self, m: ProposeRefused) -> Refusal | None:
@@ -354,6 +359,8 @@ class Replication(RaftState):
         if m.read_round > peer.read_round:
             peer.read_round = m.read_round
             self._confirm_reads()
+        if m.sender == self.transfer_target:
+            self._maybe_hand_over()  # the first word of it may be lost, or have come before it could be obeyed
         if peer.flow is Flow.SNAPSHOT:
             self._offer_snapshot(peer)
         elif peer.match < self.log.last or peer.flow is Flow.PROBE:
@@ -382,7 +389,10 @@ class Replication(RaftState):
     def _maybe_hand_over(self) -> None:
         target = self.tracker.progress.get(self.transfer_target or "")
         if target is not None and target.match == self.log.last:
-            self._messages.append(TimeoutNow(self.cluster, self.node, target.node, self.term))
+            self._tell_to_campaign(target.node)
+
+    def _tell_to_campaign(self, heir: NodeId) -> None:
+        self._messages.append(TimeoutNow(self.cluster, self.node, heir, self.term))
 
     # --- what the layers above do ---
 

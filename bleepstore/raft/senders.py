@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bleepstore.raft.messages import Message, NodeId
+from bleepstore.raft.node_settings import NodeCounters
 from bleepstore.raft.transport import Transport
 
 #: Messages that may wait for a slow peer; more are lost, as on any network.
@@ -21,12 +22,14 @@ CLOSE_SECONDS = 2.0
 class Senders:
     """Used by one thread. `post` gets ("failed", error) if the transport raises what it should not."""
 
-    def __init__(self, transport: Transport, name: str, post: Callable[[tuple[str, Any]], None]) -> None:
+    def __init__(
+        self, transport: Transport, name: str, post: Callable[[tuple[str, Any]], None], counters: NodeCounters
+    ) -> None:
         self._post = post
         self._transport = transport
         self._name = name
+        self._counters = counters
         self._peers: dict[NodeId, _Sender] = {}
-        self.lost = 0  # messages that found a queue full
 
     def send(self, messages: Sequence[Message]) -> None:
         """Pass the messages on; returns at once."""
@@ -39,7 +42,7 @@ class Senders:
             if sender is None:
                 sender = self._peers[message.to] = self._new(message.to)
             if not sender.put(message):
-                self.lost += 1
+                self._counters.messages_dropped += 1
 
     def _new(self, peer: NodeId) -> _Sender:
         return _Sender(self._transport, peer, f"{self._name}-to-{peer}", self._post)

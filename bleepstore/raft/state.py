@@ -72,7 +72,8 @@ class Settings:
     max_inflight: int = 64  # unanswered AppendEntries per follower
     max_uncommitted_bytes: int = 64 << 20  # proposals that wait for their commit; more are refused
     max_apply_bytes: int = 16 << 20  # committed entries handed out but not yet applied
-    max_waiting_reads: int = 4096  # reads that wait for the first commit of a term, or for an answer of the leader
+    max_waiting_reads: int = 4096  # reads at the leader that wait for a quorum, or for the first commit of its term
+    max_forwarded_reads: int = 256  # reads of a follower that wait for the leader's answer: few, or it would have none
     level: int = 1  # the newest feature level that this program knows
     promote_lag: int = 64  # a learner may be promoted when it lacks no more entries than this
 

@@ -36,9 +36,9 @@ class StateMachine(Protocol):
     def fingerprint(self, result: object) -> bytes:
         """Bytes that the result of a command has in common on all nodes whose states are equal."""
 
-    def raise_level(self, before: int, level: int, through: int) -> None:
-        """The cluster's feature level is raised from `before` to `level`, which this program knows, by the entry
-        `through`: change the stored form as it needs, and remember `through` as applied, all or none.
+    def raise_level(self, level: int, through: int) -> None:
+        """The entry `through` raises the cluster's feature level to `level`, which this program knows: change the
+        stored form as it needs, and remember `through` as applied, all or none.
         """
 
     def condemn(self, reason: str) -> None:

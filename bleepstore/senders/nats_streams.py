@@ -138,6 +138,8 @@ class _Connection:
             raise ConnectionLost(f"{self._address}: {self._noted or error}") from error
 
     def close(self) -> None:
+        # Of a lost connection the client raises errors of its own, of asyncio and of the system. There is nothing to be
+        # done about any: what was not confirmed is sent again.
         with contextlib.suppress(Exception):
             self._loop.run_until_complete(asyncio.wait_for(self._client.close(), _CLOSING))
         self._loop.close()

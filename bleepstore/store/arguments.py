@@ -85,6 +85,16 @@ class BodyOptions(TypedDict, total=False):
     late_checksum: Callable[[], Checksum | None] | None
 
 
+class ReadOptions(TypedDict, total=False):
+    """The options of get_object and head_object: which bytes of the object, if it is as it should be. `customer_key` is
+    the key that it is encrypted with, if it is the caller's."""
+
+    range: ByteRange | None
+    part_number: int | None
+    condition: ReadCondition | None
+    customer_key: CustomerKey | None
+
+
 class PutOptions(AttributeOptions, BodyOptions, total=False):
     """The options of put_object."""
 

@@ -200,7 +200,7 @@ def _chain(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
     for chunk in rest:
         if not isinstance(chunk, _BYTES):
             raise TypeError(_no_chunk(chunk))
-        yield chunk
+        yield bytes(chunk)  # whoever gave it may use its memory again for the next one
 
 
 def _verified(chunks: Iterable[bytes], digester: Digester, expected: Expected, limit: int) -> Iterator[bytes]:

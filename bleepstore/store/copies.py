@@ -39,12 +39,14 @@ from bleepstore.model import (
     STANDARD,
     UNCONDITIONAL,
     BlobRef,
+    Bucket,
     ByteRange,
     Checksum,
     Data,
     Inline,
     ObjectAttributes,
     ObjectVersion,
+    Owner,
     Part,
     ReadCondition,
     Upload,
@@ -56,7 +58,7 @@ from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM
 from bleepstore.store.engine import Engine
 from bleepstore.store.new_objects import check_copied_headers, copied_attributes, given_attributes, owned
-from bleepstore.store.objects import Objects
+from bleepstore.store.objects import committed
 from bleepstore.store.reading import check_read, is_archived, resolve_range
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
 from bleepstore.store.stored_objects import StoredObjects
@@ -82,12 +84,23 @@ _COPY_OF_ITSELF = (
 _COPY_OF_DELETE_MARKER = "The source of a copy request may not specifically refer to a delete marker by version id."
 
 
+@attrs.frozen(kw_only=True)
+class _Target:
+    """Where a copy goes, whose it will be, who makes it and what it is `given` of its own."""
+
+    bucket: Bucket
+    key: str
+    condition: WriteCondition
+    owner: Owner
+    creator_id: str | None
+    given: ObjectAttributes
+
+
 class Copies:
     """Copies within a store. For `caller` see `Buckets`."""
 
-    def __init__(self, engine: Engine, objects: Objects, stored: StoredObjects, uploads: Uploads) -> None:
+    def __init__(self, engine: Engine, stored: StoredObjects, uploads: Uploads) -> None:
         self._engine = engine
-        self._objects = objects
         self._stored = stored
         self._uploads = uploads
 
@@ -134,54 +147,64 @@ class Copies:
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
         owner, given = owned(found, caller, given, acl)
-        version_id, creator_id = options.get("source_version_id"), None if caller is None else caller.creator_id
+        creator_id = None if caller is None else caller.creator_id
+        target = _Target(bucket=found, key=key, condition=condition, owner=owner, creator_id=creator_id, given=given)
         for _ in range(self._engine.object_engine.open_attempts):
             source, source_seal = self._open_source(
                 source_bucket,
                 source_key,
-                version_id,
+                options.get("source_version_id"),
                 options.get("source_condition"),
                 caller,
                 customer_key=options.get("source_customer_key"),
             )
-            version = source.version
             if (source_bucket, source_key) == (bucket, key) and not _names_a_change(given, options):
-                raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
-            write = self._engine.object_engine.begin(bucket, found.id, key, condition)
-            made = copied_attributes(version.attributes, given, options)
-            self._engine.check_attributes(found, key, made, caller)
-            if made.tags and not options.get("replace_tags"):
-                self._check_tags_of(version, version_id, caller)
-            if found.keeps_usage:
-                self._engine.check_quota(found, key, version.size, creator_id)
-            made, seal = sealed_attributes(self._engine, made, options, found, key)
-            try:
-                # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
-                etag, checksum = self._copied_digests(source, source_seal, options.get("checksum_algorithm"))
-                spec = self._engine.spec_for(found, key, made, version.size, partial(str, etag))
-                data, stored_ms = self._copy_bytes(write, source, (source_seal, seal), spec)
-            except BlobNotFound:
-                self._engine.object_engine.bytes_missing(source)
-                continue
-            command = PutObject(
-                **self._engine.stamp(),
-                bucket=bucket,
-                bucket_id=found.id,
-                key=key,
-                owner=owner,
-                creator_id=creator_id,
-                size=version.size,
-                etag=etag_of(made.encryption, etag, self._engine.random_bytes),
-                data=data,
-                stored_ms=stored_ms,
-                attributes=made,
-                checksum=checksum,
-                crc64nvme=source.crc64nvme,
-                condition=condition,
-                origin=self._engine.origin_of(caller, "ObjectCreated:Copy"),
-            )
-            return attrs.evolve(self._objects.commit(write, command, found), source_version_id=_source_id(version))
+                raise check_write(condition, source.version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
+            copy = self._copy(source, source_seal, target, options, caller)
+            if copy is not None:
+                return copy
+            self._engine.object_engine.bytes_missing(source)
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
+
+    def _copy(
+        self, source: FoundObject, source_seal: Seal | None, to: _Target, options: CopyOptions, caller: Caller | None
+    ) -> ObjectVersion | None:
+        """None: the bytes of the source are gone."""
+        engine, version, bucket = self._engine, source.version, to.bucket
+        write = engine.object_engine.begin(bucket.name, bucket.id, to.key, to.condition)
+        made = copied_attributes(version.attributes, to.given, options)
+        engine.check_attributes(bucket, to.key, made, caller)
+        if made.tags and not options.get("replace_tags"):
+            self._check_tags_of(version, options.get("source_version_id"), caller)
+        if bucket.keeps_usage:
+            engine.check_quota(bucket, to.key, version.size, to.creator_id)
+        made, seal = sealed_attributes(engine, made, options, bucket, to.key)
+        try:
+            # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
+            etag, checksum = self._copied_digests(source, source_seal, options.get("checksum_algorithm"))
+            spec = engine.spec_for(bucket, to.key, made, version.size, partial(str, etag))
+            data, stored_ms = self._copy_bytes(write, source, (source_seal, seal), spec)
+        except BlobNotFound:
+            return None
+        command = PutObject(
+            **engine.stamp(),
+            bucket=bucket.name,
+            bucket_id=bucket.id,
+            key=to.key,
+            owner=to.owner,
+            creator_id=to.creator_id,
+            size=version.size,
+            etag=etag_of(made.encryption, etag, engine.random_bytes),
+            data=data,
+            stored_ms=stored_ms,
+            attributes=made,
+            checksum=checksum,
+            crc64nvme=source.crc64nvme,
+            condition=to.condition,
+            origin=engine.origin_of(caller, "ObjectCreated:Copy"),
+        )
+        copy = committed(engine, write.commit(command), command, bucket)
+        return attrs.evolve(copy, source_version_id=_source_id(version))
 
     def copy_part(
         self,

@@ -131,16 +131,20 @@ class Engine:
         #: What ends before the catalog and the backend do.
         self.closers: list[Callable[[], None]] = [self.log_spool.close]
         self._close = close = functools.partial(_end, self.closers, close)
-        self.deliveries: Deliveries | None = None
-        if settings.event_destinations and not self.read_only:
-            self.deliveries = deliveries = Deliveries(parts, settings.senders, Waker(folder))
-            self.closers.append(deliveries.stop)
-            self.jobs.add(EventsJob(deliveries, lease))
-            catalog.watch(deliveries.hear)
-            self.jobs.start()
+        delivers = settings.event_destinations and not self.read_only
+        self.deliveries: Deliveries | None = self._deliver() if delivers else None
         name = "in memory" if folder is None else f"in {folder}"
         self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, close)
         self._dropped.atexit = False  # a process that ends frees everything by itself
+
+    def _deliver(self) -> Deliveries:
+        """From now on send events to where they go."""
+        deliveries = Deliveries(self.parts, self.settings.senders, Waker(self.folder))
+        self.closers.append(deliveries.stop)
+        self.jobs.add(EventsJob(deliveries, self.lease))
+        self.catalog.watch(deliveries.hear)
+        self.jobs.start()
+        return deliveries
 
     @functools.cached_property
     def encrypting(self) -> Encrypting:
@@ -250,10 +254,18 @@ class Engine:
         caller: Caller | None,
         **facts: Unpack[Facts],
     ) -> WriteCondition:
-        """The condition of a write that `caller` may do, with whose object alone it may replace. If there is one of
-        another already, nothing else is looked at."""
+        """The condition of a write that `caller` may do, with whose object alone it may replace."""
         facts["write_condition"] = condition
         only_of = authorize(action, caller, bucket, None, key, **facts)
+        if only_of is None and condition.if_match is None:
+            return condition
+        return self.narrowed(condition, bucket, key, caller, only_of)
+
+    def narrowed(
+        self, condition: WriteCondition, bucket: Bucket, key: str, caller: Caller | None, only_of: str | None
+    ) -> WriteCondition:
+        """The condition of a write that may replace the objects `only_of` this account (None: of any). If there is one
+        of another already, nothing else is looked at."""
         if condition.if_match is not None:
             self.check_comparison(condition, bucket, key, caller)
         if only_of is None:

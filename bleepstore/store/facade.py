@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.clock import TickingClock, now_ms
+from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.jobs import Jobs
 from bleepstore.model import Owner
@@ -51,7 +51,7 @@ from bleepstore.store.sessions import Sessions
 from bleepstore.store.settings import (
     DEFAULT_OWNER,
     UPLOAD_EXPIRY,
-    ProviderOptions,
+    OpenOptions,
     ProviderSettings,
     Settings,
     check_location,
@@ -85,7 +85,7 @@ class Store:
         self.stored = StoredObjects(engine)
         self.uploads = Uploads(engine)
         self.versions = Versions(engine)
-        self.copies = Copies(engine, self.objects, self.stored, self.uploads)
+        self.copies = Copies(engine, self.stored, self.uploads)
         self.access = AccessRules(engine, self.stored, self.uploads)
         self.policies = Policies(engine)
         self.tags = Tags(engine, self.stored)
@@ -328,11 +328,10 @@ def open_store(
     owner: Owner = DEFAULT_OWNER,
     inline_limit: int | None = None,
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY,
-    restore_delay: dt.timedelta = dt.timedelta(),
     clock: Callable[[], int] = now_ms,
     encryption_keys: KeyService | str | os.PathLike[str] | None = None,
     read_only: bool = False,
-    **provider: Unpack[ProviderOptions],
+    **options: Unpack[OpenOptions],
 ) -> Store:
     """Open the store in the directory `path`, which is made if need be, or a new one in memory if it is None.
 
@@ -378,35 +377,34 @@ def open_store(
     Use the store in a `with` block, or close it. Raises StoreError where no store can be, CatalogDamaged,
     CatalogTooNew, StorageFull, OSError; TypeError for options of a wrong type.
     """
-    random_seed = provider.get("random_seed")
-    settings = Settings(
+    settings = Settings.of(
+        options,
         owner=owner,
         inline_limit=inline_limit,
         upload_expiry=upload_expiry,
-        restore_delay=restore_delay,
-        clock=TickingClock() if random_seed is not None and clock is now_ms else clock,
-        acl_defaults=provider.get("acl_defaults", "s3"),
-        public_access_block=provider.get("public_access_block"),
+        clock=clock,
         encryption_keys=encryption_keys,
-        random_seed=random_seed,
-        event_destinations=provider.get("event_destinations", {}),
-        replication_destinations=provider.get("replication_destinations", {}),
     )
+    return Store(_open_engine(path, settings, ProviderSettings.of(options), read_only=read_only))
+
+
+def _open_engine(
+    path: str | os.PathLike[str] | None, settings: Settings, at_provider: ProviderSettings, *, read_only: bool
+) -> Engine:
     check_location(path, "path", urls=True)
-    at_provider = ProviderSettings.of(provider)
-    if random_seed is not None and path is not None:
+    if settings.random_seed is not None and path is not None:
         raise StoreError("random_seed is for a store in memory: elsewhere nobody may predict the ids of uploads")
     if read_only:
         if path is None or is_gateway_url(path) or at_provider.catalog is not None:
             raise StoreError("read_only is for the directory of a store")
-        return Store(open_read_only(Path(path).absolute(), settings))
+        return open_read_only(Path(path).absolute(), settings)
     if is_gateway_url(path):
-        return Store(open_at_provider(str(path), settings, at_provider))
+        return open_at_provider(str(path), settings, at_provider)
     if at_provider.catalog is not None or at_provider.endpoint_url is not None:
         raise StoreError(
             "A catalog or an endpoint_url is for a store at a provider: open('s3://...'), 'gs://' or 'az://'."
         )
-    return Store(open_memory(settings) if path is None else open_folder(Path(path).absolute(), settings))
+    return open_memory(settings) if path is None else open_folder(Path(path).absolute(), settings)
 
 
 @contextlib.contextmanager

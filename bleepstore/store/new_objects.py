@@ -21,7 +21,6 @@ from bleepstore.model import (
     Bucket,
     ObjectAttributes,
     Owner,
-    Upload,
 )
 from bleepstore.ownership import ObjectOwnership
 from bleepstore.pages import ObjectPage, VersionPage
@@ -67,7 +66,7 @@ def given_attributes(attributes: ObjectAttributes, options: AttributeOptions) ->
     return attributes
 
 
-def with_default_lock(asked: PutObject | Upload, written: Written) -> ObjectAttributes:
+def with_default_lock(asked: PutObject, written: Written) -> ObjectAttributes:
     """What goes with a version that was written as `asked`, and got the default retention of its bucket."""
     return attrs.evolve(asked.attributes, retention=written.retention)
 

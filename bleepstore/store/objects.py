@@ -24,6 +24,7 @@ from bleepstore.commands import (
     DeleteObjects,
     PutObject,
     Removed,
+    Result,
     Written,
 )
 from bleepstore.errors import (
@@ -48,7 +49,6 @@ from bleepstore.model import (
 from bleepstore.names import check_key, check_version_id
 from bleepstore.pages import ObjectPage
 from bleepstore.store.arguments import PutOptions
-from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine
 from bleepstore.store.new_objects import as_replica, given_attributes, owned, page_as_owned, with_default_lock
@@ -100,34 +100,34 @@ class Objects:
         """
         check_key(key)
         attributes = given_attributes(attributes, options)
-        expected = expected_of(options, MAX_SINGLE_PUT)
-        found = self._engine.find_bucket(bucket)
+        engine = self._engine
+        found = engine.find_bucket(bucket)
         if attributes.metadata:
             attributes = as_replica(attributes, found, key, caller)
         acl, encryption = options.get("acl"), options.get("encryption")
-        if caller is not None:
-            condition = self._engine.condition_for(
-                Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl, encryption=encryption
-            )
+        facts: Facts = {"attributes": attributes, "acl": acl, "encryption": encryption, "write_condition": condition}
+        only_of = authorize(Action.PUT_OBJECT, caller, found, None, key, **facts)
+        if only_of is not None or condition.if_match is not None:
+            condition = engine.narrowed(condition, found, key, caller, only_of)
         if attributes.tags or attributes.retention is not None or attributes.legal_hold is not None:
-            self._engine.check_attributes(found, key, attributes, caller)
+            engine.check_attributes(found, key, attributes, caller)
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
-        if found.keeps_usage:
-            self._engine.check_quota(found, key, size_of(body, expected), None if caller is None else caller.creator_id)
         owner, attributes = owned(found, caller, attributes, acl)
+        write = engine.object_engine.begin(bucket, found.id, key, condition)
+        expected = expected_of(options, MAX_SINGLE_PUT)
+        if found.keeps_usage:
+            engine.check_quota(found, key, size_of(body, expected), None if caller is None else caller.creator_id)
         algorithm = expected.algorithm or DEFAULT_ALGORITHM
-        write = self._engine.object_engine.begin(bucket, found.id, key, condition)
         seal = None
         if encryption is not None or found.settings.encryption is not None:
-            attributes, seal = sealed_attributes(self._engine, attributes, options, found, key)
+            attributes, seal = sealed_attributes(engine, attributes, options, found, key)
             if seal is not None:
-                write = self._engine.encrypting.writer(seal)
+                write = engine.encrypting.writer(seal)
 
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
-            return write.put(self._engine.spec_for(found, key, attributes, expected.size, etag), chunks)
+            return write.put(engine.spec_for(found, key, attributes, expected.size, etag), chunks)
 
-        engine = self._engine
         staged = stage(body, expected, (algorithm,), engine.inline_limit, put)
         command = PutObject(
             **engine.stamp(),
@@ -137,9 +137,7 @@ class Objects:
             owner=owner,
             creator_id=None if caller is None or caller.user is None else caller.user.arn,
             size=staged.size,
-            etag=staged.etag
-            if seal is None
-            else etag_of(attributes.encryption, staged.etag, self._engine.random_bytes),
+            etag=staged.etag if seal is None else etag_of(attributes.encryption, staged.etag, engine.random_bytes),
             data=staged.data if seal is None else sealed_data(seal, staged.data),
             stored_ms=staged.stored_ms,
             attributes=attributes,
@@ -148,31 +146,7 @@ class Objects:
             condition=condition,
             origin=engine.origin_of(caller) if found.settings.events or engine.catalog.watches_all else None,
         )
-        return self.commit(write, command, found)
-
-    def commit(self, write: Write, command: PutObject, bucket: Bucket) -> ObjectVersion:
-        result = write.commit(command)
-        if isinstance(result, S3Error):
-            raise result
-        assert isinstance(result, Written)
-        self._engine.jobs.notify()
-        version = ObjectVersion(
-            bucket=command.bucket,
-            key=command.key,
-            version_id=result.version_id or NULL_VERSION,
-            etag=command.etag,
-            size=command.size,
-            modified_ms=result.modified_ms,
-            owner=command.owner,
-            creator_id=command.creator_id,
-            attributes=command.attributes if result.retention is None else with_default_lock(command, result),
-            checksum=command.checksum,
-            parts_count=len(command.parts) or None,
-            is_versioned=result.version_id is not None,
-        )
-        if bucket.settings.lifecycle is not None:
-            version = attrs.evolve(version, expiry=expiry_in(bucket, version))
-        return version
+        return committed(engine, write.commit(command), command, found)
 
     # -- deleting
 
@@ -305,6 +279,32 @@ class Objects:
         with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit, **facts) as (reader, found, size):
             page = reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
         return page_as_owned(page, found)
+
+
+def committed(engine: Engine, result: Result, command: PutObject, bucket: Bucket) -> ObjectVersion:
+    """The version that was written as `command` says. Asking the catalog for it could already find a later one, or
+    none. Raises the refusal that `result` may be."""
+    if isinstance(result, S3Error):
+        raise result
+    assert isinstance(result, Written)
+    engine.jobs.notify()
+    version = ObjectVersion(
+        bucket=command.bucket,
+        key=command.key,
+        version_id=result.version_id or NULL_VERSION,
+        etag=command.etag,
+        size=command.size,
+        modified_ms=result.modified_ms,
+        owner=command.owner,
+        creator_id=command.creator_id,
+        attributes=command.attributes if result.retention is None else with_default_lock(command, result),
+        checksum=command.checksum,
+        parts_count=len(command.parts) or None,
+        is_versioned=result.version_id is not None,
+    )
+    if bucket.settings.lifecycle is not None:
+        version = attrs.evolve(version, expiry=expiry_in(bucket, version))
+    return version
 
 
 def _outcome(entry: DeleteEntry, outcome: Removed | S3Error) -> DeletedObject | DeleteFailure:

@@ -83,5 +83,5 @@ class RemoteCopies:
     def close(self, destination: str) -> None:
         """Release the connections to a destination."""
         for opened in self._open.pop(destination, {}).values():
-            with contextlib.suppress(Exception):  # it may have failed already
+            with contextlib.suppress(Exception):  # whatever it, or a program's own, says of a lost one
                 opened.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
@@ -74,6 +74,10 @@ class Source:
     @property
     def version(self) -> ObjectVersion:
         return self.found.version
+
+    def owner_in(self, target: Bucket) -> Owner:
+        """Whose its copy is in a bucket of the store."""
+        return target.owner if self.rule.takes_ownership else self.version.owner
 
     @property
     def known(self) -> Replica | None:
@@ -184,20 +188,7 @@ class Replicator:
     def _copy_marker(self, source: Source, target: Bucket) -> None:
         version = source.version
         authorize(Action.REPLICATE_DELETE, source.caller, target, None, version.key)
-        owner = target.owner if source.rule.takes_ownership else version.owner
-        self._submit(
-            PutReplica(
-                **self._engine.parts.stamp(),
-                bucket=target.name,
-                bucket_id=target.id,
-                key=version.key,
-                version_id=source.replica_id,
-                sequence=source.found.sequence,
-                owner=owner,
-                creator_id=version.creator_id,
-                modified_ms=version.modified_ms,
-            )
-        )
+        self._submit(source, target, self._engine.parts.stamp(), None)
 
     def _copy_object(self, source: Source, target: Bucket) -> None:
         version, rule, caller = source.version, source.rule, source.caller
@@ -244,14 +235,13 @@ class Replicator:
         parts = self._stored.parts_of(version)
         data, stored_ms = self._copy_bytes(source.found, target, made, seal, parts)
         stamp = self._engine.parts.stamp()
-        owner = target.owner if source.rule.takes_ownership else version.owner
         written = PutObject(
             request_id=stamp["request_id"],
             time_ms=version.modified_ms,
             bucket=target.name,
             bucket_id=target.id,
             key=version.key,
-            owner=owner,
+            owner=source.owner_in(target),
             creator_id=version.creator_id,
             size=version.size,
             etag=version.etag,
@@ -262,20 +252,7 @@ class Replicator:
             crc64nvme=source.found.crc64nvme,
             parts=parts,
         )
-        self._submit(
-            PutReplica(
-                **stamp,
-                bucket=target.name,
-                bucket_id=target.id,
-                key=version.key,
-                version_id=source.replica_id,
-                sequence=source.found.sequence,
-                owner=owner,
-                creator_id=version.creator_id,
-                modified_ms=version.modified_ms,
-                written=written,
-            )
-        )
+        self._submit(source, target, stamp, written)
 
     def _copy_bytes(
         self,
@@ -307,7 +284,20 @@ class Replicator:
                 stored = writer.put(spec, chain.from_iterable(sealed))
         return BlobRef(stored.handle), stored.stored_ms
 
-    def _submit(self, command: PutReplica) -> None:
+    def _submit(self, source: Source, target: Bucket, stamp: dict[str, Any], written: PutObject | None) -> None:
+        """Have a copy be a version of the bucket. None: it is a delete marker."""
+        command = PutReplica(
+            **stamp,
+            bucket=target.name,
+            bucket_id=target.id,
+            key=source.version.key,
+            version_id=source.replica_id,
+            sequence=source.found.sequence,
+            owner=source.owner_in(target),
+            creator_id=source.version.creator_id,
+            modified_ms=source.version.modified_ms,
+            written=written,
+        )
         result = BlobEngine(self._engine.backend, self._engine.committer).commit_replica(command)
         if isinstance(result, S3Error):
             raise result

@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator, Iterator
 
 from bleepstore.backends.base import CHUNK, Gateway, StorageBackend
 from bleepstore.backends.local import LocalBackend
-from bleepstore.catalog.port import CatalogPort, Cursor
+from bleepstore.catalog.port import CatalogPort
+from bleepstore.catalog.port_of_passes import Cursor
 from bleepstore.catalog.records import Content
 from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, Damage, StoreError
 from bleepstore.jobs.scrub import WHEN_ASKED_MS, ScrubJob, ScrubStep

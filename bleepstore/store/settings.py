@@ -13,7 +13,7 @@ import attrs
 
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, parse_url
-from bleepstore.clock import now_ms
+from bleepstore.clock import TickingClock, now_ms
 from bleepstore.errors import StoreError
 from bleepstore.model import BucketSetting, Owner
 from bleepstore.names import check_bucket_name
@@ -70,6 +70,15 @@ class Settings:
     random_seed: int | None = None
     event_destinations: Mapping[str, str | OpenSender] = attrs.field(factory=dict, repr=False)  # URLs have secrets
     replication_destinations: Mapping[str, str | Remote] = attrs.field(factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, options: OpenOptions, *, clock: Callable[[], int], **others: Any) -> Settings:
+        """With those of the options that are not for a provider. The time of a program whose every run is the same is a
+        fixed one, unless it has a clock of its own."""
+        mine: Any = {name: value for name, value in options.items() if name in _OF_ALL_STORES}
+        if options.get("random_seed") is not None and clock is now_ms:
+            clock = TickingClock()
+        return cls(clock=clock, **others, **mine)
 
     def __attrs_post_init__(self) -> None:
         _check_kind("owner", self.owner, Owner, "an Owner")
@@ -154,7 +163,13 @@ class SeedOptions(TypedDict, total=False):
     random_seed: int | None
 
 
-class ProviderOptions(AccessOptions, EventOptions, SeedOptions, total=False):
+class StoreOptions(AccessOptions, EventOptions, SeedOptions, total=False):
+    """These, and how long it takes until an archived object can be read."""
+
+    restore_delay: dt.timedelta
+
+
+class OpenOptions(StoreOptions, total=False):
     """These, and the options for a store at a provider."""
 
     catalog: str | os.PathLike[str] | None
@@ -164,14 +179,12 @@ class ProviderOptions(AccessOptions, EventOptions, SeedOptions, total=False):
     take_over: bool
 
 
-_OF_ALL_STORES = (
-    AccessOptions.__annotations__.keys() | EventOptions.__annotations__.keys() | SeedOptions.__annotations__.keys()
-)
+_OF_ALL_STORES = frozenset(StoreOptions.__annotations__)
 
 
 @attrs.frozen(kw_only=True)
 class ProviderSettings:
-    """The values of `ProviderOptions`."""
+    """The values of the options for a store at a provider."""
 
     catalog: str | os.PathLike[str] | None = None
     layout: str = "keys"
@@ -180,8 +193,9 @@ class ProviderSettings:
     take_over: bool = False
 
     @classmethod
-    def of(cls, options: ProviderOptions) -> ProviderSettings:
-        unknown = options.keys() - ProviderOptions.__annotations__.keys()
+    def of(cls, options: OpenOptions) -> ProviderSettings:
+        """Raises TypeError for an option that there is not."""
+        unknown = options.keys() - OpenOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"open() has no option {min(unknown)!r}")
         mine: Any = {name: value for name, value in options.items() if name not in _OF_ALL_STORES}

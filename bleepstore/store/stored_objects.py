@@ -45,6 +45,7 @@ from bleepstore.model import (
     ReadCondition,
 )
 from bleepstore.names import check_key, check_version_id
+from bleepstore.store.arguments import ReadOptions
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.new_objects import as_owned
 from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
@@ -146,29 +147,23 @@ class StoredObjects:
         key: str,
         *,
         version_id: str | None = None,
-        range: ByteRange | None = None,
-        part_number: int | None = None,
-        condition: ReadCondition | None = None,
-        customer_key: CustomerKey | None = None,
         caller: Caller | None = None,
+        **options: Unpack[ReadOptions],
     ) -> StoredObject:
-        """Open an object, or a range or a part of it, for reading. Close what is returned. `customer_key` is the key
-        that it is encrypted with, if it is the caller's.
+        """Open an object, or a `range` or a part of it (`part_number`), for reading, if `condition` holds. Close what
+        is returned. `customer_key` is the key that it is encrypted with, if it is the caller's.
 
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
         InvalidPartNumber; InvalidObjectState if it is archived and not restored; ObjectDamaged, here or instead of the
         last bytes, if they are not those that were written.
         """
-        span: Span = _whole
-        if range is not None or part_number is not None or condition is not None:
-            span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
-        for _ in builtin_range(self._engine.object_engine.open_attempts):
-            found, stored = self._find_span(bucket, key, version_id, span, customer_key, caller, data=True)
+        for _ in range(self._engine.object_engine.open_attempts):
+            found, stored = self._find_span(bucket, key, version_id, options, caller, data=True)
             if found.version.attributes.storage_class in ARCHIVED_CLASSES:
                 self._check_restored(found.version)
             seal = None
             if found.version.attributes.encryption is not None:
-                seal = self.seal_of(found.version, customer_key)
+                seal = self.seal_of(found.version, options.get("customer_key"))
             data = found.data
             if data is not None:
                 if seal is not None or not self._engine.in_memory:
@@ -198,30 +193,28 @@ class StoredObjects:
         key: str,
         *,
         version_id: str | None = None,
-        range: ByteRange | None = None,
-        part_number: int | None = None,
-        condition: ReadCondition | None = None,
-        customer_key: CustomerKey | None = None,
         caller: Caller | None = None,
+        **options: Unpack[ReadOptions],
     ) -> StoredObject:
         """As get_object, without the bytes."""
-        span: Span = _whole
-        if range is not None or part_number is not None or condition is not None:
-            span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
-        return self._find_span(bucket, key, version_id, span, customer_key, caller, data=False)[1]
+        return self._find_span(bucket, key, version_id, options, caller, data=False)[1]
 
     def _find_span(
         self,
         bucket: str,
         key: str,
         version_id: str | None,
-        span: Span,
-        customer_key: CustomerKey | None,
+        options: ReadOptions,
         caller: Caller | None,
         *,
         data: bool,
     ) -> tuple[FoundObject, StoredObject]:
-        """An object and its `span` that a read asks for, which is not refused before the backend was asked too."""
+        """An object and the span of it that a read asks for, which is not refused before the backend was asked too."""
+        wanted, number, condition = options.get("range"), options.get("part_number"), options.get("condition")
+        span: Span = _whole
+        if wanted is not None or number is not None or condition is not None:
+            span = functools.partial(self._span, wanted=wanted, number=number, condition=condition)
+        customer_key = options.get("customer_key")
         found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         if customer_key is not None or found.version.attributes.encryption is not None:
             self.check_customer_key(found.version, customer_key)
@@ -234,19 +227,19 @@ class StoredObjects:
         return found, span(found)
 
     def _span(
-        self, found: FoundObject, *, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
+        self, found: FoundObject, *, wanted: ByteRange | None, number: int | None, condition: ReadCondition | None
     ) -> StoredObject:
         version = found.version
         if condition is not None:
             check_read(condition, version, self._engine.clock())
-        if part_number is not None:
-            if range is not None:
+        if number is not None:
+            if wanted is not None:
                 raise InvalidRequest("range and part_number exclude each other.", "part_number")
             parts = self.parts_of(version)
-            start, stop = resolve_part(part_number, version.size, parts)
-            return StoredObject(version, start, stop, partial=True, part=parts[part_number - 1] if parts else None)
-        if range is not None and (condition is None or range_counts(condition, version)):
-            start, stop = resolve_range(range, version.size)
+            start, stop = resolve_part(number, version.size, parts)
+            return StoredObject(version, start, stop, partial=True, part=parts[number - 1] if parts else None)
+        if wanted is not None and (condition is None or range_counts(condition, version)):
+            start, stop = resolve_range(wanted, version.size)
             return StoredObject(version, start, stop, partial=True)
         return _whole(found)
 
@@ -332,6 +325,3 @@ class StoredObjects:
 
 def _whole(found: FoundObject) -> StoredObject:
     return StoredObject(found.version, 0, found.version.size)
-
-
-builtin_range = range  # `range` is what S3 calls the option of a read

@@ -14,7 +14,8 @@ from bleepstore.access import Action, Caller, Facts, authorize, authorize_new_ac
 from bleepstore.backends.base import PartBlob, StoredBlob
 from bleepstore.catalog.conditions import check_write
 from bleepstore.catalog.quotas import refusal_of
-from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
+from bleepstore.catalog.uploads import completed_object
+from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart
 from bleepstore.digests import multipart_etag
 from bleepstore.encryption import CustomerKey, sealed_size
 from bleepstore.errors import (
@@ -35,7 +36,7 @@ from bleepstore.errors import (
     S3Error,
     UploadNotFound,
 )
-from bleepstore.lifecycle_due import abort_of, expiry_in
+from bleepstore.lifecycle_due import abort_of
 from bleepstore.model import (
     MAX_OBJECT,
     MAX_PAGE,
@@ -63,7 +64,8 @@ from bleepstore.store.arguments import CompletionOptions, PartOptions, UploadOpt
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine, check_limit
-from bleepstore.store.new_objects import as_replica, given_attributes, owned, with_default_lock
+from bleepstore.store.new_objects import as_replica, given_attributes, owned
+from bleepstore.store.objects import committed
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
@@ -171,6 +173,11 @@ class Uploads:
         **facts: Unpack[Facts],
     ) -> Upload:
         """The upload, if it exists and `caller` may do `action` with it."""
+        return self._find(bucket, key, upload_id, action, caller, facts)[1]
+
+    def _find(
+        self, bucket: str, key: str, upload_id: str, action: Action, caller: Caller | None, facts: Facts
+    ) -> tuple[Bucket, Upload]:
         found = self._engine.find_bucket(bucket)
         with self._engine.catalog.read() as reader:
             upload = reader.find_upload(bucket, key, upload_id)
@@ -181,7 +188,7 @@ class Uploads:
             raise NoSuchBucket(bucket)  # between the one and the other look another got its name
         if found.settings.lifecycle is not None:
             upload = attrs.evolve(upload, expiry=abort_of(found.settings.lifecycle, key, upload.initiated_ms))
-        return upload
+        return found, upload
 
     # -- parts
 
@@ -203,8 +210,9 @@ class Uploads:
         """
         check_part_number(number)
         expected = expected_of(options, MAX_PART)
-        upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
-        self._check_quota(upload, number, size_of(body, expected))
+        found, upload = self._find(bucket, key, upload_id, Action.PUT_OBJECT, caller, {})
+        if found.keeps_usage:
+            self._check_quota(found, upload, number, size_of(body, expected))
         seal = self.seal_of(upload, options.get("customer_key"))
         backend = self._engine.backend if seal is None else self._engine.encrypting.backend(seal)
         sent = expected.algorithm
@@ -232,18 +240,16 @@ class Uploads:
         digests = PartDigests(staged.size, etag, kept_value, shown_value, staged.crc64nvme)
         return self.register(upload, number, stored, digests)
 
-    def _check_quota(self, upload: Upload, number: int, size: int) -> None:
+    def _check_quota(self, bucket: Bucket, upload: Upload, number: int, size: int) -> None:
         """Raise QuotaExceeded before bytes are sent for nothing. It is decided again when the part is registered."""
-        bucket = self._engine.find_bucket(upload.bucket)
-        if bucket.keeps_usage:
-            with self._engine.catalog.read() as reader:
-                replaced = [
-                    part.size for part in reader.list_parts(upload.upload_id, number - 1, 1) if part.number == number
-                ]
-                quotas = reader.quotas_of(bucket.id, upload.creator_id)
-            growth = Growth.by(upload.creator_id, Usage(0, size - sum(replaced)))
-            if refused := refusal_of(quotas, bucket.name, growth):
-                raise refused
+        with self._engine.catalog.read() as reader:
+            replaced = [
+                part.size for part in reader.list_parts(upload.upload_id, number - 1, 1) if part.number == number
+            ]
+            quotas = reader.quotas_of(bucket.id, upload.creator_id)
+        growth = Growth.by(upload.creator_id, Usage(0, size - sum(replaced)))
+        if refused := refusal_of(quotas, bucket.name, growth):
+            raise refused
 
     def seal_of(self, upload: Upload, customer_key: CustomerKey | None) -> Seal | None:
         """What encrypts the parts of an upload; None: they are not. See `Encrypting.open_part`."""
@@ -307,20 +313,16 @@ class Uploads:
         if any(later.number <= earlier.number for earlier, later in itertools.pairwise(parts)):
             raise InvalidPartOrder(upload_id)
         lost: list[Part] = []
+        facts: Facts = {"write_condition": condition, "completes_upload": True}
         for _ in range(_ATTEMPTS):
             try:
-                upload = self.find(
-                    bucket, key, upload_id, Action.PUT_OBJECT, caller, write_condition=condition, completes_upload=True
-                )
+                found, upload = self._find(bucket, key, upload_id, Action.PUT_OBJECT, caller, facts)
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
             check_type(upload, options.get("checksum_type"))
             if (customer_key := options.get("customer_key")) is not None:
                 self.seal_of(upload, customer_key)
-            found = self._engine.find_bucket(bucket)
-            allowed = self._engine.condition_for(
-                Action.PUT_OBJECT, found, key, condition, caller, completes_upload=True
-            )
+            allowed = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller, **facts)
             try:
                 stored = self._listed_parts(upload, parts)
             except InvalidPart:
@@ -336,22 +338,19 @@ class Uploads:
                     raise NoSuchUpload(upload_id, bucket, key)
                 lost = stored
                 continue
-            command = attrs.evolve(command, origin=self._engine.origin_of(caller, _COMPLETED))
+            if found.settings.events or self._engine.catalog.watches_all:
+                command = attrs.evolve(command, origin=self._engine.origin_of(caller, _COMPLETED))
             result = write.commit_upload(command, upload)
             if isinstance(result, OperationAborted):
                 continue
-            if isinstance(result, S3Error):
-                raise result
-            assert isinstance(result, Written)
-            self._engine.jobs.notify()
-            return _completed(found, upload, command, result)
+            return committed(self._engine, result, completed_object(command, upload), found)
         raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
 
     def _begin_completion(self, upload: Upload, condition: WriteCondition) -> Write:
         """The condition is checked before anything is assembled, since a provider may have no parts left afterwards to
         try once more with."""
         write = self._engine.object_engine.begin(upload.bucket, upload.bucket_id, upload.key, condition)
-        if condition.is_of_etag:
+        if condition is not UNCONDITIONAL and condition.is_of_etag:
             with self._engine.catalog.read() as reader:
                 state = reader.object_since(upload.bucket, upload.key, upload.upload_id)
             if refused := check_write(condition, state.etag, upload.bucket, upload.key):
@@ -391,22 +390,23 @@ class Uploads:
     ) -> CompleteUpload | None:
         """The command, with the blob assembled; None if a part was replaced meanwhile."""
         checksum, object_size = options.get("checksum"), options.get("object_size")
+        is_sealed = upload.attributes.encryption is not None
         size = sum(part.size for part in parts)
         if size > MAX_OBJECT:
             raise EntityTooLarge(size, MAX_OBJECT)
         if object_size is not None and object_size != size:
             raise InvalidRequest(f"The object has {size} bytes, not {object_size} as was announced.")
-        total = total_checksum(upload, parts)
+        total, crc64nvme = total_checksum(upload, parts), total_crc64nvme(parts)
         if checksum is not None and total is None:
             raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
         if checksum and total and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
             raise BadDigest("checksum", checksum.algorithm.value, checksum.value, total.value)
         etag = multipart_etag([part.etag for part in parts])
-        blobs = [PartBlob(part.handle, part.size) for part in parts]
-        if upload.encryption is not None:
+        blobs, told = [PartBlob(part.handle, part.size) for part in parts], lambda: etag
+        if is_sealed:
             blobs = [PartBlob(part.handle, sealed_size(part.size)) for part in parts]
-        told = None if upload.encryption is not None else lambda: etag
-        spec = self._engine.spec_for(bucket, upload.key, upload.attributes, sum(part.size for part in blobs), told)
+        stored_size = sum(part.size for part in blobs)
+        spec = self._engine.spec_for(bucket, upload.key, upload.attributes, stored_size, None if is_sealed else told)
         try:
             blob = write.assemble(upload.backend_token, spec, blobs)
         except (BlobNotFound, UploadNotFound):
@@ -425,7 +425,7 @@ class Uploads:
             size=size,
             etag=etag,
             checksum=total,
-            crc64nvme=total_crc64nvme(parts),
+            crc64nvme=crc64nvme,
             handle=blob.handle,
             stored_ms=blob.stored_ms,
             condition=condition,
@@ -496,22 +496,3 @@ class Uploads:
         page = parts[:limit]
         more = bool(page) and len(parts) > limit
         return PartPage(upload=upload, parts=page, next_number=page[-1].number if more else None)
-
-
-def _completed(bucket: Bucket, upload: Upload, command: CompleteUpload, written: Written) -> ObjectVersion:
-    """The version that was written. Asking the catalog for it could already find a later one, or none."""
-    version = ObjectVersion(
-        bucket=upload.bucket,
-        key=upload.key,
-        version_id=written.version_id or NULL_VERSION,
-        etag=command.etag,
-        size=command.size,
-        modified_ms=written.modified_ms,
-        owner=upload.owner,
-        creator_id=upload.creator_id,
-        attributes=upload.attributes if written.retention is None else with_default_lock(upload, written),
-        checksum=command.checksum,
-        parts_count=len(command.parts) or None,
-        is_versioned=written.version_id is not None,
-    )
-    return version if bucket.settings.lifecycle is None else attrs.evolve(version, expiry=expiry_in(bucket, version))

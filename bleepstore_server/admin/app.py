@@ -64,7 +64,10 @@ class AdminApp:
         on_s3_port = [row.path for row in self.rows if row.on_s3_port and self.services.config.admin_on_s3_port]
         services = self.services
         return Monitoring(
-            pages=dict.fromkeys(on_s3_port, self.answer), counts=services.metrics.requests, audit=services.audit
+            pages=dict.fromkeys(on_s3_port, self.answer),
+            counts=services.metrics.requests,
+            audit=services.audit,
+            traces=services.traces,
         )
 
     # -- WSGI

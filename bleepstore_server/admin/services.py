@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -11,8 +13,12 @@ from bleepstore_server.admin.checks import HealthChecks
 from bleepstore_server.admin.control import LogLevel
 from bleepstore_server.audit import AuditLog, open_audit_log
 from bleepstore_server.config import ServerConfig
+from bleepstore_server.extras import needing
 from bleepstore_server.metrics.exposition import Metrics
 from bleepstore_server.metrics.page import Page
+
+if TYPE_CHECKING:
+    from bleepstore_server.traces.requests import RequestTraces
 
 
 @attrs.frozen(kw_only=True)
@@ -25,6 +31,7 @@ class Services:
     metrics: Metrics
     audit: AuditLog | None
     log_level: LogLevel
+    traces: RequestTraces | None
 
 
 def services_of(
@@ -42,4 +49,24 @@ def services_of(
         metrics=metrics,
         audit=audit,
         log_level=log_level or LogLevel(),
+        traces=start_traces(store, config, metrics.spans_told) if config.traces else None,
     )
+
+
+def check_traces() -> None:
+    """Raises StoreError without the extra `traces`."""
+    with needing("server,traces"):
+        import bleepstore_server.traces.exporting  # noqa: F401
+
+
+def start_traces(store: Store, config: ServerConfig, told: Callable[[int, int], object]) -> RequestTraces:
+    """Have a store and its requests make spans, which are sent by this process. Raises StoreError without the extra
+    `traces`."""
+    with needing("server,traces"):
+        from bleepstore.traces import trace
+        from bleepstore_server.traces.exporting import close_provider, open_provider
+        from bleepstore_server.traces.requests import RequestTraces
+    provider = open_provider(told)
+    atexit.register(close_provider, provider)
+    trace(store, provider)
+    return RequestTraces(provider, shows_keys=config.traces_keys)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import socket
 import ssl
@@ -456,9 +457,9 @@ class Connection:
 
 
 def _poll(sock: socket.socket, events: int, seconds: float) -> bool:
-    with selectors.DefaultSelector() if not hasattr(selectors, "PollSelector") else selectors.PollSelector() as poller:
-        poller.register(sock, events)
-        return bool(poller.select(seconds))
+    poller = select.poll()
+    poller.register(sock, select.POLLIN if events == READ else select.POLLOUT)
+    return bool(poller.poll(1000 * seconds))
 
 
 def _nothing() -> None:

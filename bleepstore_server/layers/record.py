@@ -18,7 +18,7 @@ import attrs
 
 from bleepstore.model import DeletedObject, to_datetime
 from bleepstore.store import DeleteFailure
-from bleepstore_server.exchange import Exchange
+from bleepstore_server.exchange import TRACE_ID, Exchange
 from bleepstore_server.layers.bucket_logs import Sent, log_to_buckets
 from bleepstore_server.metrics.counting import RequestCounts
 from bleepstore_server.response import ObjectBody
@@ -55,6 +55,8 @@ class Record:
     #: Seconds from the first look at the request to the end of the answer's body.
     duration: float = 0.0
     request_id: str
+    #: Of OpenTelemetry, in hex; None: the request is not followed.
+    trace_id: str | None = None
     #: Where the request came in: "s3", "admin", "console".
     door: str = "s3"
     #: Who asked: the id of an account, or the ARN of its user or of a session of its role; None: nobody signed.
@@ -161,6 +163,7 @@ def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: 
         bytes_out=bytes_out,
         duration=duration,
         request_id=exchange.request_id,
+        trace_id=environ.get(TRACE_ID),
         # What `Caller.requester` says of who has signed.
         principal=None if access_key is None else caller.account.id if user is None else caller.requester,
         version_id=exchange.version_id,
@@ -185,6 +188,8 @@ def access_line(record: Record) -> str:
     """A record as one line of JSON in ASCII: whatever a key has in it, it cannot begin another line."""
     fields = attrs.asdict(record, filter=lambda field, _value: field.name not in _OF_AUDITS)
     fields = {"time": iso_time(fields.pop("time_ms")), **fields}
+    if record.trace_id is None:
+        del fields["trace_id"]
     fields["duration"] = round(record.duration, 6)
     return json.dumps(fields, separators=(",", ":"))
 

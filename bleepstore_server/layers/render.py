@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
-from bleepstore_server.exchange import UNPARSED, Exchange
+from bleepstore_server.exchange import TRACE_ID, UNPARSED, Exchange
 from bleepstore_server.layers.denied import explain_denied
 from bleepstore_server.layers.limits import drain
 from bleepstore_server.layers.proxies import Proxies
@@ -19,7 +19,10 @@ _log = logging.getLogger("bleepstore.server")
 
 def _of(exchange: Exchange) -> dict[str, str]:
     """What a log of a request has beside its message."""
-    return {"request_id": exchange.request_id}
+    told = {"request_id": exchange.request_id}
+    if TRACE_ID in exchange.environ:
+        told["trace_id"] = exchange.environ[TRACE_ID]
+    return told
 
 
 def _refused(exchange: Exchange, error: Exception) -> RequestError:

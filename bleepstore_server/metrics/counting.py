@@ -40,6 +40,7 @@ GATEWAY_CALLS = "gateway-calls"
 WORKER, TURNED_AWAY = "worker", "turned-away"
 AUDIT_FAILURES = "audit-failures"
 AUDIT_LOST = "audit-lost"
+SPANS_SENT, SPANS_DROPPED = "spans-sent", "spans-dropped"
 
 
 class RequestCounts:

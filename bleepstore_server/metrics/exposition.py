@@ -48,6 +48,11 @@ class Metrics:
         if lost:
             self._slot.add(counting.AUDIT_LOST, lost)
 
+    def spans_told(self, sent: int, dropped: int) -> None:
+        """So many spans were sent to a collector, and so many dropped."""
+        self._slot.add(counting.SPANS_SENT, sent)
+        self._slot.add(counting.SPANS_DROPPED, dropped)
+
     def samples(self) -> Iterator[Sample]:
         """All that there is to read now."""
         for family in self._registry.collect():
@@ -102,6 +107,8 @@ class PageCollector(Collector):
             ("connections_turned_away", "Connections beyond the limit.", counting.TURNED_AWAY),
             ("audit_failures", "Writes to the audit log that failed.", counting.AUDIT_FAILURES),
             ("audit_lines_lost", "Lines of the audit log that were lost.", counting.AUDIT_LOST),
+            ("spans_sent", "Spans that a collector has taken.", counting.SPANS_SENT),
+            ("spans_dropped", "Spans that were dropped, as no collector took them.", counting.SPANS_DROPPED),
         ):
             yield CounterMetricFamily(f"bleepstore_{name}", text, sum(row.cells[0] for row in rows[row_name]))
 
@@ -109,9 +116,7 @@ class PageCollector(Collector):
 def _of_requests(rows: Sequence[FoundRow]) -> Iterator[Metric]:
     """A row is of one method, path, operation and status; each metric has some of these labels."""
     by_path = _summed(((row.labels[0], row.labels[1]), row.cells) for row in rows)
-    by_operation = _summed(
-        ((row.labels[2],), row.cells) for row in rows if row.labels[2] not in ("None", "HealthCheck")
-    )
+    by_operation = _summed(((row.labels[2],), row.cells) for row in rows if row.labels[2] not in _NO_OPERATIONS)
     requests = CounterMetricFamily("bleepstore_http_requests", "Requests.", labels=["method", "path", "status"])
     for labels, cells in _summed(((*row.labels[:2], row.labels[3]), row.cells) for row in rows).items():
         requests.add_metric(labels, sum(counting.times_of(cells)))

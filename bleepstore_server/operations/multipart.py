@@ -142,7 +142,7 @@ def complete_multipart_upload(exchange: Exchange) -> Response:
             checksum_type=checksum_type(version.checksum),
         )
     )
-    response.headers.extend(exchange.encryption_headers(version.encryption))
+    response.headers.extend(exchange.encryption_headers(version.attributes.encryption))
     response.headers.extend(h.version_headers(version))
     if version.expiry is not None:
         response.headers.append(expiration_header(version.expiry))

@@ -128,6 +128,8 @@ def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     """The answer to a GET, but for its body."""
     version = stored.version
     exchange.object_size = version.size
+    with_checksum = exchange.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+    checksum = _checksum_of_body(stored) if with_checksum else []
     headers = h.object_headers(version, exchange.encryption_headers(version.attributes.encryption))
     if version.attributes.tags and may_count_tags(exchange):
         headers.append(("x-amz-tagging-count", str(len(version.attributes.tags))))
@@ -150,8 +152,7 @@ def _describe(exchange: Exchange, stored: StoredObject) -> Response:
             headers.pop()
     if stored.part is not None and version.parts_count is not None:
         headers.append(("x-amz-mp-parts-count", str(version.parts_count)))
-    if exchange.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
-        headers.extend(_checksum_of_body(stored))
+    headers += checksum
     return Response(status, headers)
 
 
@@ -160,7 +161,8 @@ def _checksum_of_body(stored: StoredObject) -> Headers:
     version, part = stored.version, stored.part
     checksum = version.checksum
     if checksum is None or checksum.type != ChecksumType.COMPOSITE or part is None or part.checksum is None:
-        return h.checksum_headers(checksum, version.parts_count) if stored.length == version.size else []
+        is_whole = not stored.partial or stored.length == version.size
+        return h.checksum_headers(checksum, version.parts_count) if is_whole else []
     return h.checksum_headers(attrs.evolve(checksum, value=part.checksum))
 
 
@@ -182,7 +184,7 @@ def get_object(exchange: Exchange) -> Response:
     streams = False
     try:
         response = _describe(exchange, stored)
-        streams = stored.length > WHOLE_SIZE
+        streams = stored.version.size > WHOLE_SIZE and stored.length > WHOLE_SIZE
         response.body = stored if streams else stored.read()
     finally:
         if not streams and stored.file is not None:

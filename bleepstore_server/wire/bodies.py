@@ -58,7 +58,7 @@ class SentBody:
     kept: IO[bytes] | None = None
     _decoder: ChunkedDecoder | None = None
 
-    @property
+    @cached_property
     def content_length(self) -> int | None:
         text = self.environ.get("CONTENT_LENGTH")
         if not text:

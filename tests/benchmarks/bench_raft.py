@@ -1,11 +1,12 @@
 """Raft's proposals per second, in one run beside its peers: `python -m tests.benchmarks.bench_raft`.
 
 Every node of ours has a log of its own with an fsync before it acknowledges. The baseline is a bare SQLite commit
-with its fsync; it is measured first and once, so a figure of ours above it at 1 outstanding is not to be believed
-before the difference is explained. PySyncObj runs three nodes in one process as ours do, with its journal on, which it
-does not flush per command, and tuned: it looks at its queues every millisecond instead of every 50. etcd, if it is
-installed, runs three processes behind its HTTP gateway, so its figures hold the cost of HTTP and of this client too.
-What is missing is named, never left out.
+with its fsync, measured before each group of rows and after the last one: a row's share is of the mean of the two that
+enclose it, and where those differ much the machine was not quiet. A figure of ours above it at 1 outstanding is not to
+be believed before the difference is explained. PySyncObj runs three nodes in one process as ours do, with its journal
+on, which it does not flush per command, and tuned: it looks at its queues every millisecond instead of every 50. etcd,
+if it is installed, runs three processes behind its HTTP gateway, so its figures hold the cost of HTTP and of this
+client too. What is missing is named, never left out.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import argparse
 import base64
 import contextlib
 import http.client
-import importlib
+import importlib.util
 import json
+import math
 import shutil
 import socket
 import subprocess
@@ -40,6 +42,7 @@ from bleepstore.raft.messages import Configuration, Role
 from bleepstore.raft.node import Node
 from bleepstore.raft.sqlite_log import create_log
 from bleepstore.raft.transport import MemoryNetwork
+from tests.raft.driver import Echo
 
 OUTSTANDING = (1, 16, 64, 256)
 BODY = b"x" * 256
@@ -58,48 +61,12 @@ class Figure:
     p99: float
 
 
-class Nothing:
+class Nothing(Echo):
     """A state machine that does nothing, so that only Raft is measured."""
-
-    name = ""
-    size = 0
-
-    def __init__(self) -> None:
-        self.applied = 0
 
     def apply(self, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
         self.applied = through
         return [None] * len(batch)
-
-    def fingerprint(self, result: object) -> bytes:
-        return b""
-
-    def raise_level(self, before: int, level: int, through: int) -> None:
-        self.applied = through
-
-    def condemn(self, reason: str) -> None:
-        """It is in memory only."""
-
-    def make_durable(self) -> int:
-        return self.applied
-
-    def write_snapshot(self, path: Path) -> int:
-        raise OSError("there is nothing to copy")
-
-    def incoming(self) -> Path:
-        raise OSError("there is nothing to receive")
-
-    def prepare(self, path: Path, index: int) -> str:
-        raise OSError("there is nothing to receive")
-
-    def install(self, name: str) -> None:
-        raise OSError("there is nothing to install")
-
-    def discard(self, name: str) -> None:
-        raise OSError("there is nothing to discard")
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def measure(name: str, propose: Propose, outstanding: int, seconds: float) -> Figure:
@@ -124,8 +91,8 @@ def measure(name: str, propose: Propose, outstanding: int, seconds: float) -> Fi
 
 
 def figure(name: str, outstanding: int, latencies: list[float], seconds: float) -> Figure:
-    latencies.sort()
     count = len(latencies)
+    latencies = sorted(latencies) or [math.nan]  # on a machine that is too busy none may end in time
     return Figure(name, outstanding, count / seconds, latencies[count // 2], latencies[int(count * 0.99)])
 
 
@@ -141,7 +108,10 @@ def wait_for(found: Callable[[], Any]) -> Any:
 
 def floor(folder: Path, seconds: float) -> Figure:
     """A row of the same size, committed and synced, one after the other."""
-    connection = apsw.Connection(str(folder / "floor.db"))
+    path = folder / "floor.db"
+    for old in folder.glob(f"{path.name}*"):
+        old.unlink()
+    connection = apsw.Connection(str(path))
     connection.execute(
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE log(idx INTEGER PRIMARY KEY, d)"
     ).fetchall()
@@ -317,16 +287,21 @@ def measure_etcd(port: int, outstanding: int, seconds: float) -> Figure:
     return figure("etcd, 3 processes, HTTP", outstanding, latencies, time.perf_counter() - begun)
 
 
-def table(figures: list[Figure], base: Figure) -> str:
+def table(groups: list[list[Figure]], floors: list[Figure]) -> str:
+    """`floors` are the baselines before each group and after the last."""
     lines = [
         "| | outstanding | per second | p50 ms | p99 ms | of the baseline |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    lines += [
-        f"| {one.name} | {one.outstanding} | {one.per_second:,.0f} | {one.p50 * 1e3:.2f} | {one.p99 * 1e3:.2f} "
-        f"| {one.per_second / base.per_second:.2f} x |"
-        for one in figures
-    ]
+    for number, before in enumerate(floors):
+        group = groups[number] if number < len(groups) else []
+        after = floors[min(number + 1, len(groups))]
+        base = (before.per_second + after.per_second) / 2
+        lines += [
+            f"| {one.name} | {one.outstanding} | {one.per_second:,.0f} | {one.p50 * 1e3:.2f} | {one.p99 * 1e3:.2f} "
+            f"| {one.per_second / base:.2f} x |"
+            for one in (before, *group)
+        ]
     return "\n".join(lines)
 
 
@@ -334,28 +309,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each row is measured")
     seconds = parser.parse_args().seconds
-    missing = []
+    missing, groups, floors = [], [], []
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
-        base = floor(folder, seconds)
-        figures = [base]
-        for size in (1, 3):
-            with ours(folder, size) as propose:
-                figures += [measure(f"bleepstore, nodes: {size}", propose, count, seconds) for count in OUTSTANDING]
-        with ours_with_the_catalog(folder) as propose:
-            figures += [measure("bleepstore, nodes: 3, catalog", propose, count, seconds) for count in OUTSTANDING]
-        try:
-            with pysyncobj(folder) as propose:
-                figures += [measure("PySyncObj, nodes: 3, journal", propose, count, seconds) for count in OUTSTANDING]
-        except ModuleNotFoundError:
+
+        def take(name: str, proposing: contextlib.AbstractContextManager[Propose]) -> None:
+            floors.append(floor(folder, seconds))
+            with proposing as propose:
+                groups.append([measure(name, propose, count, seconds) for count in OUTSTANDING])
+
+        take("bleepstore, nodes: 1", ours(folder, 1))
+        take("bleepstore, nodes: 3", ours(folder, 3))
+        take("bleepstore, nodes: 3, catalog", ours_with_the_catalog(folder))
+        if importlib.util.find_spec("pysyncobj"):
+            take("PySyncObj, nodes: 3, journal", pysyncobj(folder))
+        else:
             missing.append("PySyncObj was not measured: pip install pysyncobj")
         program = shutil.which("etcd")
         if program is None:
             missing.append("etcd was not measured: python -m tests.clients.install etcd")
         else:
+            floors.append(floor(folder, seconds))
             with etcd(folder, program) as ports:
-                figures += [measure_etcd(ports[0], count, seconds) for count in OUTSTANDING]
-    sys.stdout.write("\n".join([table(figures, base), *missing]) + "\n")
+                groups.append([measure_etcd(ports[0], count, seconds) for count in OUTSTANDING])
+        floors.append(floor(folder, seconds))
+    sys.stdout.write("\n".join([table(groups, floors), *missing]) + "\n")
 
 
 if __name__ == "__main__":

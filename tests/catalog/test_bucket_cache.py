@@ -64,6 +64,31 @@ def _random_command(chance: random.Random, number: int) -> Command:
             return c.PutObject(**stamp, bucket=name, key="k", data=Inline(b""), owner=owner, size=0, etag="e")
 
 
+def test_an_owner_that_another_process_renamed_is_named_again(tmp_path: Path) -> None:
+    one, other = (Catalog(tmp_path / "catalog.db") for _ in range(2))
+
+    def write(catalog: Catalog, number: int, name: str) -> None:
+        command = c.PutCredential(**_stamp(number), access_key=f"k{number}", secret_key="s", owner=Owner("alice", name))
+        catalog.apply([command])
+
+    for number, (catalog, name) in enumerate([(one, "A"), (one, "A"), (other, "B"), (one, "A"), (other, "B")]):
+        write(catalog, number, name)
+        with one.read() as reader:
+            assert reader.find_owner("alice") == Owner("alice", name)
+    with contextlib.suppress(RuntimeError), one.transaction() as tables:
+        for _ in range(2):
+            tables.remember_owner(Owner("bob", "C"))
+        raise RuntimeError
+    with one.transaction() as tables:
+        for name in ("C", "D", "C"):
+            tables.remember_owner(Owner("alice", name))
+            tables.remember_owner(Owner("bob", name))
+    with other.read() as reader:
+        assert [reader.find_owner(owner) for owner in ("alice", "bob")] == [Owner("alice", "C"), Owner("bob", "C")]
+    one.close()
+    other.close()
+
+
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("processes", [0, 3], ids=["memory", "file"])
 def test_it_is_what_a_query_finds(tmp_path: Path, processes: int, seed: int) -> None:

@@ -80,7 +80,7 @@ def test_an_older_catalog_is_migrated_and_keeps_its_content(existing: Path, monk
     next_one = (
         "CREATE TABLE ceiling(bucket_id INTEGER PRIMARY KEY) STRICT; INSERT INTO ceiling SELECT bucket_id FROM bucket;"
     )
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, next_one))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (2, next_one)))
     assert keys(existing) == ["k"]
     assert pragma(existing, "user_version") == len(schema.MIGRATIONS)
     connection = apsw.Connection(str(existing))
@@ -99,7 +99,7 @@ def test_an_object_from_before_an_attribute_has_none_of_it(path: Path, monkeypat
     tables = ("object_version", "upload")
     execute(path, "".join(f"ALTER TABLE {table} DROP COLUMN grants;" for table in tables))  # as if it had never been
     added = "".join(f"ALTER TABLE {table} ADD COLUMN grants TEXT;" for table in tables)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, added))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (2, added)))
     catalog = Catalog(path)
     try:
         with catalog.read() as reader:
@@ -120,7 +120,7 @@ def test_an_object_from_before_an_attribute_has_none_of_it(path: Path, monkeypat
 def test_a_migration_that_fails_leaves_the_catalog_as_it_was(existing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = schema.MIGRATIONS
     broken = "CREATE TABLE ceiling(id INTEGER) STRICT; INSERT INTO no_such_table VALUES (1);"
-    monkeypatch.setattr(schema, "MIGRATIONS", (*before, broken))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*before, (2, broken)))
     with pytest.raises(apsw.SQLError):
         Catalog(existing)
     monkeypatch.setattr(schema, "MIGRATIONS", before)

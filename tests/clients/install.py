@@ -1,8 +1,8 @@
 """Installs the clients that are not in the `test` extra: `python -m tests.clients.install [NAME ...]`.
 
 They go to .cache/clients in the checkout (rclone, restic, barman, chromium, wrk and etcd to the system, from Debian's
-packages; wrk and etcd are for benchmarks). A client that is installed is left alone. The tests call this by themselves
-when CI is set; elsewhere the tests of a missing client skip.
+packages; wrk and etcd are for benchmarks). A client that is installed is left alone; several are installed at once. The
+tests call this by themselves when CI is set; elsewhere the tests of a missing client skip.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import venv
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -249,13 +250,19 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
 }
 
 
+#: These take longest, and so are begun first.
+_LONG = frozenset({"mc", "fake-gcs-server", "minio-go", "chromium"})
 #: These take minutes, and are installed only when they are named.
 SLOW = frozenset({"tofu"})
+#: These are for benchmarks and slow tests.
+_NOT_IN_CI = frozenset({"wrk", "etcd", "kafka", "restic", "barman"})
 #: apt-get does one thing at a time.
 _DEBIAN = frozenset(
     {"rclone", "restic", "barman", "wrk", "etcd", "nginx", "haproxy", "caddy", "systemd", "chromium", "redis"}
-    | {"rabbitmq", "nats"}
+    | {"rabbitmq", "nats", "prometheus"}
 )
+#: Most of the time it is the network that is waited for.
+_AT_ONCE = 4
 
 
 @contextmanager
@@ -281,13 +288,30 @@ def locate(name: str) -> Path | None:
     return found
 
 
+def start_all() -> subprocess.Popen[bytes]:
+    """Begin to install what the tests need in CI, in a process of its own. What fails there fails again in the test
+    that needs it, and says why."""
+    names = sorted((name for name in CLIENTS if name not in SLOW | _NOT_IN_CI), key=lambda name: name not in _LONG)
+    command = [sys.executable, "-m", "tests.clients.install", *names]
+    return subprocess.Popen(
+        command, cwd=CACHE.parents[1], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def _install(name: str) -> None:
+    find, install = CLIENTS[name]
+    with _alone(name):
+        if find() is None:
+            install()
+    sys.stdout.write(f"{name}: {find()}\n")
+
+
 def main(names: list[str]) -> None:
-    for name in names or [name for name in CLIENTS if name not in SLOW]:
-        find, install = CLIENTS[name]
-        with _alone(name):
-            if find() is None:
-                install()
-        sys.stdout.write(f"{name}: {find()}\n")
+    """Install those, or all but the slow ones; what fails keeps none of the others from it."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        wanted = names or [name for name in CLIENTS if name not in SLOW]
+        for done in [pool.submit(_install, name) for name in wanted]:
+            done.result()
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from bleepstore_server.metrics.exposition import Metrics
 from tests.admin.test_listener import admin_url, ask
 from tests.backends.emulators import free_port
 from tests.clients.conftest import need
+from tests.cluster_store import open_nodes
 from tests.serving.conftest import Served, serve
 
 __all__ = ["serve"]
@@ -57,6 +59,15 @@ def test_the_metrics_are_named_as_prometheus_wants_them(serve: Callable[..., Ser
     # These names are those of the original BleepStore, of gauges that others call a total.
     lines = [line for line in told.splitlines() if "_total" not in line]
     assert lines == [], told
+
+
+def test_the_metrics_of_a_cluster_are_named_so_too() -> None:
+    with open_nodes() as nodes, nodes.open_at(next(iter(nodes.cluster.members.values()))) as store:
+        document = Metrics(store).render("")[0]
+    assert b"bleepstore_raft_role" in document
+    checked = subprocess.run([promtool(), "check", "metrics"], input=document, capture_output=True, check=False)
+    lines = (checked.stdout + checked.stderr).decode().splitlines()
+    assert [line for line in lines if "raft" in line] == []
 
 
 class Prometheus:

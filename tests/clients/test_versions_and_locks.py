@@ -150,6 +150,7 @@ def test_s3fs_is_aware_of_versions(shared_server: Served) -> None:
     assert result.stdout == "all went well\n"
 
 
+@pytest.mark.slow
 def test_restic_keeps_its_backups_in_a_locked_bucket(shared_server: Served, files: Path, tmp_path: Path) -> None:
     program = need("restic")
     server = shared_server
@@ -171,6 +172,7 @@ def test_restic_keeps_its_backups_in_a_locked_bucket(shared_server: Served, file
     check_all_locked(s3, "restic")
 
 
+@pytest.mark.slow
 def test_barman_archives_into_a_locked_bucket(shared_server: Served, tmp_path: Path) -> None:
     """Write-ahead log of PostgreSQL, of which a segment has 16 MiB."""
     archive, restore = need("barman"), need("barman").with_name("barman-cloud-wal-restore")

@@ -32,6 +32,7 @@ sys.exit(main(["sync", ".", "./out", "--data", sys.argv[1]]))
         ("defusedxml", CLIENT_FOR, "server,aws"),
         ("defusedxml", SERVE, "server"),
         ("gunicorn", SERVE, "server"),
+        ("opentelemetry", SERVE.replace('"serve"', '"serve", "--traces"'), "server,traces"),
         ("boto3", CLIENT_FOR, "server,aws"),
         ("boto3", LIVE_CLIENT, "server,aws"),
         ("botocore", IN_PROCESS, "server,aws"),

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import bleepstore
 from bleepstore_server.clients import client_for
+from tests.serving.conftest import certificate
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+__all__ = ["certificate"]
+
+
+@pytest.fixture(autouse=True)
+def one_authority(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is reached here; to read all authorities of the system takes longer than a request, for each client."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
 
 @pytest.fixture(

@@ -22,8 +22,10 @@ from bleepstore.raft.messages import (
     Message,
     Ready,
     Refusal,
+    RequestVote,
     Role,
     SnapshotMeta,
+    TimeoutNow,
     VoteReply,
 )
 from bleepstore.raft.state import Settings
@@ -266,6 +268,65 @@ def check_that_only_a_voter_is_handed_the_lead(_: Path) -> None:
     assert node.core.transfer_leadership("d") is Refusal.NOT_A_VOTER
 
 
+def check_that_the_word_to_campaign_is_said_until_it_is_obeyed(_: Path) -> None:
+    """It may be lost, and meanwhile no proposal is taken."""
+    node = DrivenCore()
+    node.elect()
+    node.acknowledge()
+    assert node.core.transfer_leadership("b") is None
+    node.drain()
+    for voter in ("b", "c", "b"):
+        node.take_sent()
+        node.step(HeartbeatReply("c", voter, "a", node.core.term, 0))
+        assert [m.to for m in node.sent if isinstance(m, TimeoutNow)] == ["b"] * (voter == "b")
+
+
+def check_that_a_hand_over_that_does_not_come_is_given_up(_: Path) -> None:
+    """Else no proposal would be taken any more."""
+    node = DrivenCore()
+    node.elect()
+    node.acknowledge()
+    assert node.core.transfer_leadership("c") is None
+    for _tick in range(node.core.settings.election_ticks):
+        assert node.core.propose("r", b"x") is Refusal.TRANSFERRING
+        node.step(HeartbeatReply("c", "b", "a", node.core.term, 0))
+        node.core.tick()
+    assert isinstance(node.core.propose("r", b"x"), Accepted)
+
+
+def check_that_nothing_is_kept_for_a_member_that_has_caught_up(_: Path) -> None:
+    node = DrivenCore()
+    node.elect()
+    node.acknowledge()
+    node.core.tracker.progress["c"].await_snapshot(1)
+    node.acknowledge(by="c")
+    for number in range(5):
+        node.core.propose(f"r{number}", b"x")
+    node.drain()
+    node.acknowledge()
+    assert node.core.compaction_limit() == node.core.log.applied == 6
+
+
+def check_that_who_asks_for_votes_of_an_old_term_learns_of_the_newer(_: Path) -> None:
+    node = DrivenCore()
+    node.step(Heartbeat("c", "b", "a", 5, 0, 0))
+    node.take_sent()
+    node.step(RequestVote("c", "c", "a", 3, 0, 0, True))
+    assert [(m.term, m.granted) for m in node.sent if isinstance(m, VoteReply)] == [(5, False)]
+
+
+def check_that_what_a_snapshot_replaces_is_not_waited_for(_: Path) -> None:
+    """What was handed out counts as applied then, or nothing more would be handed out."""
+    node = DrivenCore(settings=Settings(max_apply_bytes=1))
+    node.core.step(AppendEntries("c", "b", "a", 1, 0, 0, run(1, 2), 2))
+    while (ready := node.take()) is not None:
+        node.core.advance(ready.token)
+    node.core.install_snapshot(SnapshotMeta(7, 1, Configuration(NAMES)))
+    node.drain()
+    node.step(AppendEntries("c", "b", "a", 1, 7, 1, run(8, 8), 8))
+    assert node.core.log.applied == 8
+
+
 CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_start_takes_no_membership_that_is_not_applied,
     check_that_a_new_lead_begins_with_nothing_uncommitted,
@@ -282,4 +343,9 @@ CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_compaction_keeps_the_membership_of_its_index,
     check_that_a_snapshot_is_of_what_is_applied,
     check_that_only_a_voter_is_handed_the_lead,
+    check_that_the_word_to_campaign_is_said_until_it_is_obeyed,
+    check_that_a_hand_over_that_does_not_come_is_given_up,
+    check_that_nothing_is_kept_for_a_member_that_has_caught_up,
+    check_that_who_asks_for_votes_of_an_old_term_learns_of_the_newer,
+    check_that_what_a_snapshot_replaces_is_not_waited_for,
 )

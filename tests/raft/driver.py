@@ -39,7 +39,7 @@ class Echo:
     def fingerprint(self, result: object) -> bytes:
         return b""
 
-    def raise_level(self, before: int, level: int, through: int) -> None:
+    def raise_level(self, level: int, through: int) -> None:
         self.applied = through
 
     def condemn(self, reason: str) -> None:

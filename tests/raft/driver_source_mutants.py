@@ -21,7 +21,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         ("        self._unsaved_hard = None\n        if hard is not None:\n            self._saved_hard = hard\n"),
         ("        if hard is not None:\n            self._saved_hard = hard\n"),
-        "node seed 1",
+        "node seed 5",
     ),
     "what is saved is not remembered": SourceMutant(
         "raft.driver",
@@ -55,15 +55,45 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "what was forwarded is not offered again": SourceMutant(
         "raft.driver",
-        "            proposal.resend_at = self._now() + self.settings.retry_ticks\n",
-        "            proposal.resend_at = None\n",
+        "proposal.resend_at = None if isinstance(answered, Accepted) else self._now() + self.settings.retry_ticks",
+        "proposal.resend_at = None",
         "check a_command_is_offered_in_one_envelope",
+    ),
+    "what a leader has not taken waits as if it were lost": SourceMutant(
+        "raft.driver",
+        "        proposal.resend_at = self._now() + proposal.pause\n",
+        "",
+        "check what_the_leader_has_not_taken_comes_again_later_each_time",
+    ),
+    "what a leader has not taken is offered to it all the time": SourceMutant(
+        "raft.driver",
+        "        proposal.pause = min(2 * proposal.pause, self.settings.retry_ticks)\n",
+        "",
+        "check what_the_leader_has_not_taken_comes_again_later_each_time",
+    ),
+    "what the leader never takes is offered until its time is up": SourceMutant(
+        "raft.driver",
+        "if reason not in (Refusal.NO_SPACE, Refusal.ENTRY_TOO_LARGE):",
+        "if reason is not Refusal.NO_SPACE:",
+        "check what_the_leader_never_takes_is_refused_at_once",
+    ),
+    "what was offered twice is said to be refused": SourceMutant(
+        "raft.driver",
+        "        if offers_before > 0:  #",
+        "        if False:  #",
+        "check what_the_leader_never_takes_is_refused_at_once",
+    ),
+    "what a snapshot includes is not offered again": SourceMutant(
+        "raft.driver",
+        "        if has_new_leader or ready.snapshot is not None:\n",
+        "        if has_new_leader:\n",
+        "check what_a_snapshot_may_include_is_offered_again",
     ),
     "lost reads are not asked again": SourceMutant(
         "raft.driver",
         "            self._asking += [read for read in self._asked.pop(context, ()) if not read.future.done()]\n",
         "            self._asked.pop(context, None)\n",
-        "node seed 8",
+        "node seed 1",
     ),
     "a read is asked under the last context": SourceMutant(
         "raft.driver",
@@ -75,7 +105,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         ("            self._asked[self._context] = self._asking\n            self._asking = []\n"),
         ("            self._asked[self._context] = self._asking\n        self._asking = []\n"),
-        "node seed 3 tearing",
+        "node seed 2 tearing",
     ),
     "acknowledges before the save": SourceMutant(
         "raft.driver",
@@ -177,7 +207,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.applier",
         '        self._post(("applied", through))',
         "        pass",
-        "node seed 1",
+        "node seed 5",
     ),
     "entries that nobody checked the order of": SourceMutant(
         "raft.applier",
@@ -255,5 +285,23 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         ("        path.unlink(missing_ok=True)\n\n\ndef receive"),
         ("\n\ndef receive"),
         "check a_copy_is_shared_while_it_is_new_enough",
+    ),
+    "a log that is too large waits for a member": SourceMutant(
+        "raft.driver",
+        "limit = durable if meter.size > settings.max_log_bytes else",
+        "limit = durable if False else",
+        "check a_log_that_is_too_large_keeps_nothing_for_a_member",
+    ),
+    "the wait after a failed fetch stays as it is": SourceMutant(
+        "raft.fetcher",
+        "self._first_wait * 2**self._failures",
+        "self._first_wait",
+        "check a_fetch_that_ends_well_is_a_new_beginning",
+    ),
+    "failed fetches are not forgotten": SourceMutant(
+        "raft.fetcher",
+        "        self._attempt = None\n        self._failures = 0\n",
+        "        self._attempt = None\n",
+        "check a_fetch_that_ends_well_is_a_new_beginning",
     ),
 }

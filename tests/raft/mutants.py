@@ -484,7 +484,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "compaction takes from who catches up": {"core_factory": ForgetsWhoCatchesUp},
     "entries before the hard state": {"make_log": EntriesBeforeHardState, "mix": "tearing"},
     "hard state before the entries": {"make_log": HardStateBeforeEntries, "mix": "tearing"},
-    "commit index behind the entries": {"make_log": CommitBehindEntries, "mix": "tearing", "first_seed": 1490},
+    "commit index behind the entries": {"make_log": CommitBehindEntries, "mix": "tearing", "first_seed": 1030},
     "vote before the term": {"make_log": VoteBeforeTerm, "mix": "tearing", "first_seed": 65},
     "truncation apart from the append": {"make_log": TruncatesApart, "mix": "tearing"},
     "log dropped before the snapshot": {"make_log": DropsBeforeSnapshot, "mix": "tearing"},

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import attrs
 
-from bleepstore.raft.applier import OutOfOrder
-from bleepstore.raft.fetcher import Fetcher
+from bleepstore.raft.applier import Applier, OutOfOrder
+from bleepstore.raft.comparison import WINDOW, Comparison
+from bleepstore.raft.fetcher import Attempt, Fetcher
 from bleepstore.raft.messages import (
     AppendEntries,
     AppendReply,
@@ -19,14 +20,20 @@ from bleepstore.raft.messages import (
     EntryKind,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
+    ProposeRefused,
+    ProposeRequest,
     ReadIndexReply,
+    Refusal,
     SnapshotFetch,
     SnapshotMeta,
 )
 from bleepstore.raft.snapshot_transfer import SharedCopies, receive
+from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import SnapshotRefused
+from bleepstore.raft.storage import LogTooNew
 from bleepstore.raft.transport import Chunk
-from bleepstore.raft.waiting import Proposals
+from bleepstore.raft.waiting import ProposalRefused, Proposals, TimedOut
 from tests.raft.driver import DrivenNode, Echo, Outbox
 from tests.raft.driver_checks import NAMES, Careful, memory_log
 
@@ -46,6 +53,23 @@ def check_that_what_a_member_needs_is_kept(_: Path) -> None:
         state_machine.durable = state_machine.applied
         node.tick()
     assert log.first_index() <= 4
+
+
+def check_that_a_log_that_is_too_large_keeps_nothing_for_a_member(_: Path) -> None:
+    log = memory_log(("a",))
+    state_machine = Careful(log)
+    node = DrivenNode(log, state_machine, compact_after=5, keep_entries=0, max_log_bytes=500)
+    node.elect()
+    node.core.propose_conf(ConfChange(learn=("d",)))
+    node.tick()
+    for number in range(30):
+        member = node.core.tracker.progress["d"]
+        member.await_snapshot(3)
+        member.recent_active = True
+        node.propose(f"{number}")
+        state_machine.durable = state_machine.applied
+        node.tick()
+    assert log.first_index() > 4
 
 
 def check_that_entries_are_applied_once_each(_: Path) -> None:
@@ -128,6 +152,54 @@ def check_that_a_proposal_that_waits_is_one(_: Path) -> None:
     assert node.propose("1") is node.propose("1")
 
 
+def patient_follower() -> DrivenNode:
+    """Of leader b."""
+    log = memory_log()
+    node = DrivenNode(log, Careful(log), retry_ticks=20, core=Settings(election_ticks=100))
+    node.deliver(Heartbeat("c", "b", "a", 1, 0, 0))
+    return node
+
+
+def take_offers(node: DrivenNode) -> list[str]:
+    sent, node.outbox.sent = node.outbox.sent, []
+    return [message.request_id for message in sent if isinstance(message, ProposeRequest)]
+
+
+def check_that_what_the_leader_has_not_taken_comes_again_later_each_time(_: Path) -> None:
+    node = patient_follower()
+    future = node.propose("1")
+    offered_at = []
+    for tick in range(60):
+        if take_offers(node):
+            offered_at.append(tick)
+            node.deliver(ProposeRefused("c", "b", "a", 1, "1", Refusal.TOO_MUCH_UNCOMMITTED))
+        node.tick()
+    assert offered_at == [0, 1, 3, 7, 15, 31, 51], "it waits no longer than for what may be lost"
+    assert not future.done()
+
+
+def check_that_what_the_leader_never_takes_is_refused_at_once(_: Path) -> None:
+    node = patient_follower()
+    refused = ProposeRefused("c", "b", "a", 1, "1", Refusal.ENTRY_TOO_LARGE)
+    future = node.propose("1")
+    node.deliver(refused)
+    assert isinstance(future.exception(0), ProposalRefused)
+    future = node.propose("1")
+    for _tick in range(20):
+        node.tick()
+    node.deliver(refused)
+    assert isinstance(future.exception(0), TimedOut), "what became of the first offer is unknown"
+
+
+def check_that_what_a_snapshot_may_include_is_offered_again(_: Path) -> None:
+    """If it does, nobody applies it here: its result comes with the repeat."""
+    node = patient_follower()
+    node.propose("1")
+    assert take_offers(node) == ["1"]
+    node.fetched(SnapshotMeta(7, 1, Configuration(NAMES)), "copy-7")
+    assert take_offers(node) == ["1"]
+
+
 def check_that_a_fetch_that_was_given_up_is_over(_: Path) -> None:
     log = memory_log()
     now = [0.0]
@@ -144,6 +216,78 @@ def check_that_a_fetch_that_was_given_up_is_over(_: Path) -> None:
     assert not fetcher.ends(given_up), "another one is awaited"
     assert fetcher._attempt is not None
     assert fetcher.ends(fetcher._attempt)
+
+
+def check_that_a_fetch_that_ends_well_is_a_new_beginning(_: Path) -> None:
+    log = memory_log()
+    now = [0.0]
+    fetcher = Fetcher(
+        "a", Careful(log), Outbox(), lambda _: None, now=lambda: now[0], patience=99, first_wait=3,
+        spawn=lambda _work, _name: None,
+    )  # fmt: skip
+
+    def begin() -> Attempt:
+        fetcher.start(SnapshotFetch("b", SnapshotMeta(7, 1)), 1e9)
+        assert fetcher._attempt is not None
+        return fetcher._attempt
+
+    def fail() -> float:
+        """How long nothing is asked for after a failure."""
+        fetcher.failed(begin(), OSError())
+        begun = now[0]
+        while not fetcher.tick():
+            now[0] += 1
+        return now[0] - begun
+
+    waits = [fail(), fail()]
+    assert fetcher.ends(begin())
+    assert [*waits, fail()] == [3, 6, 3]
+
+
+def check_that_a_snapshot_of_a_level_to_come_ends_the_node(_: Path) -> None:
+    """Else it would ask for it for ever, and its source would copy its state each time."""
+    node = DrivenNode(memory_log(), Echo())
+    configuration = Configuration(NAMES, level=2)
+    try:
+        node.deliver(InstallSnapshot("c", "b", "a", 1, SnapshotMeta(7, 1, configuration)))
+    except LogTooNew:
+        return
+    raise AssertionError("it asks for it")
+
+
+def check_that_fingerprints_do_not_depend_on_batches(_: Path) -> None:
+    """Nor on entries that hold no command."""
+
+    class Results(Echo):
+        def fingerprint(self, result: object) -> bytes:
+            return b"%r" % (result,)
+
+    kinds = {5: EntryKind.NOOP, 9: EntryKind.CONFIGURATION, 17: EntryKind.NOOP}
+    membership = Configuration(("a",)).encode()
+    entries = tuple(
+        Entry(n, 1, kinds[n], membership) if n in kinds else Entry(n, 1, EntryKind.COMMAND, b"%d" % n, f"r{n}")
+        for n in range(1, 33)
+    )
+    found = []
+    for size in (1, 3, 32):
+        posted: list[tuple[str, object]] = []
+        applier = Applier(Results(), Proposals(9, 99), posted.append, "a")
+        for first in range(0, 32, size):
+            applier.put(entries[first : first + size])
+            applier.work_next()
+        found.append([value for what, value in posted if what == "compared"])
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 2
+
+
+def check_that_the_newest_window_is_asked_for_once_one_is_agreed_on(_: Path) -> None:
+    leader = Comparison()
+    leader.note(WINDOW, 1)
+    assert leader.question("a")[0] == WINDOW
+    leader.note(2 * WINDOW, 2)
+    assert leader.question("a")[0] == WINDOW, "nobody has answered"
+    leader.answered("b", WINDOW, 1, NAMES)
+    assert leader.question("a") == (2 * WINDOW, WINDOW, 1)
 
 
 @attrs.define
@@ -204,6 +348,7 @@ def check_that_a_copy_is_shared_while_it_is_new_enough(folder: Path) -> None:
 
 PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_what_a_member_needs_is_kept,
+    check_that_a_log_that_is_too_large_keeps_nothing_for_a_member,
     check_that_entries_are_applied_once_each,
     check_that_each_committed_entry_reaches_the_state_machine_once,
     check_that_a_state_that_is_not_installed_is_discarded,
@@ -211,7 +356,14 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_read_sees_a_snapshot,
     check_that_an_answered_proposal_gives_back_its_bytes,
     check_that_a_proposal_that_waits_is_one,
+    check_that_what_the_leader_has_not_taken_comes_again_later_each_time,
+    check_that_what_the_leader_never_takes_is_refused_at_once,
+    check_that_what_a_snapshot_may_include_is_offered_again,
     check_that_a_fetch_that_was_given_up_is_over,
+    check_that_a_fetch_that_ends_well_is_a_new_beginning,
+    check_that_a_snapshot_of_a_level_to_come_ends_the_node,
+    check_that_fingerprints_do_not_depend_on_batches,
+    check_that_the_newest_window_is_asked_for_once_one_is_agreed_on,
     check_that_each_piece_of_a_snapshot_is_verified,
     check_that_a_copy_is_shared_while_it_is_new_enough,
 )

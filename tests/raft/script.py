@@ -24,6 +24,7 @@ from bleepstore.raft.messages import (
     HeartbeatReply,
     InstallSnapshot,
     Message,
+    ProposeRefused,
     Ready,
     Refusal,
     RequestVote,
@@ -473,4 +474,6 @@ def _message(m: Message) -> str:
         return f"{head} snapshot {m.meta.index}/{m.meta.term} ({_configuration(m.meta.configuration)})"
     names = ("last_index", "last_term", "pre", "transfer", "granted", "commit", "read_round", "context", "index")
     rest = [f"{name} {getattr(m, name)}" for name in names if getattr(m, name, False) is not False]
+    if isinstance(m, ProposeRefused):
+        rest = [f"{m.request_id}: {m.reason.value}"]
     return " ".join([head, *rest])

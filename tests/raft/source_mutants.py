@@ -19,7 +19,8 @@ class SourceMutant:
     module: str
     old: str
     new: str
-    #: "scenario NAME", "seed NUMBER [MIX]" (of core nodes), "node seed NUMBER [MIX]" (of real nodes), "check NAME";
+    #: "scenario NAME", "seed NUMBER [MIX]" (of core nodes), "node seed NUMBER [MIX]" (of real nodes), "check NAME",
+    #: "test MODULE NAME" (one of tests/raft that takes no fixture);
     #: or "harmless: REASON".
     caught_by: str
 

@@ -14,6 +14,7 @@ from typing import Any
 import apsw
 
 from bleepstore import commands as c
+from bleepstore.catalog.sqlite import schema
 from bleepstore.catalog.sqlite.snapshot import catalog_hash
 from bleepstore.cluster import CatalogStateMachine, create_member, wrap
 from bleepstore.raft.fetcher import Attempt, Fetcher
@@ -270,6 +271,34 @@ def check_that_no_bucket_is_remembered_from_before_a_snapshot(folder: Path) -> N
         own.close()
 
 
+def check_that_a_level_brings_what_belongs_to_it_and_to_those_below(folder: Path) -> None:
+    """Once, and with its index; neither a new catalog nor a start brings anything."""
+    more = [(level, f"CREATE TABLE of_{level}(id INTEGER PRIMARY KEY) STRICT") for level in (2, 3, 4)]
+    first = len(schema.MIGRATIONS)
+
+    def version(of: CatalogStateMachine) -> int:
+        with of.catalog.read() as reader:
+            found: int = reader.connection.pragma("user_version")
+        return found
+
+    with unittest.mock.patch.object(schema, "MIGRATIONS", (*schema.MIGRATIONS, *more)):
+        own = CatalogStateMachine(folder)
+        try:
+            own.apply([(1, wrap(command(0), 99))], 1)
+            assert version(own) == first
+            own.close()
+            own = CatalogStateMachine(folder)
+            assert version(own) == first
+            for index in (2, 3):
+                own.raise_level(3, index)
+                assert (own.hash()[0], version(own)) == (index, first + 2)
+            with own.catalog.read() as reader:
+                tables = reader.connection.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'of__'").fetchall()
+            assert sorted(tables) == [("of_2",), ("of_3",)]
+        finally:
+            own.close()
+
+
 STATE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_vote_alone_is_saved_before_it_is_sent,
     check_that_a_read_joins_no_question_that_was_asked_before_it,
@@ -282,4 +311,5 @@ STATE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_received_snapshot_is_synced_before_it_is_looked_at,
     check_that_a_prepared_state_survives_a_power_cut,
     check_that_no_bucket_is_remembered_from_before_a_snapshot,
+    check_that_a_level_brings_what_belongs_to_it_and_to_those_below,
 )

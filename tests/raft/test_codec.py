@@ -54,7 +54,7 @@ MESSAGES: list[Message] = [
     ReadIndexReply(*HEAD, 1, 3, 7),
     ProposeRequest(*HEAD, "request", b"data", True),
     Removed(*HEAD),
-    ProposeRefused(*HEAD, "request"),
+    ProposeRefused(*HEAD, "request", Refusal.TOO_MUCH_UNCOMMITTED),
 ]
 
 
@@ -93,6 +93,8 @@ def test_no_kind_of_message_was_left_out() -> None:
         frame(["AppendEntries", "c", "b", "a", 5, 0, 0, [[1, 5, 1, "", 5]], 0, 0], b"x"),
         frame(["TimeoutNow", "c", "b", "a", 5], b"more"),
         frame(["TimeoutNow", "c", "b", "a"]),
+        frame(["ProposeRefused", "c", "b", "a", 5, "request", "OUT_OF_ORDER"]),
+        frame(["ProposeRefused", "c", "b", "a", 5, "request", 3]),
         frame(["Nothing", "c", "b", "a", 5]),
         b"BRF1",
         b"BRF2" + frame(["TimeoutNow", "c", "b", "a", 5])[4:],

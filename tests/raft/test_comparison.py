@@ -12,7 +12,7 @@ from bleepstore.errors import CatalogDamaged
 from bleepstore.raft.comparison import WINDOW, Comparison, Fingerprint, StateDiffers
 from bleepstore.raft.endings import Ending
 from bleepstore.raft.transport import MemoryNetwork
-from tests.raft.test_cluster import keys_of, put, start, wait_for_leader, wait_until
+from tests.raft.clusters import keys_of, put, start, wait_for_leader, wait_until
 
 VOTERS = ("a", "b", "c")
 

@@ -95,8 +95,10 @@ def test_the_table_of_roles_is_what_happens() -> None:
             seen.add((self.role, role))
             super()._become(role)
 
-    for seed in range(60):
+    for seed in range(0, 60, 2):  # of an odd seed the nodes make their cores themselves
         run_seed(seed, 3000, core_factory=Watched)
+        if seen == set(TRANSITIONS):
+            break
     assert seen == set(TRANSITIONS)
 
 
@@ -222,7 +224,7 @@ def test_reads_that_wait_are_bounded() -> None:
     core, log = make_core(max_waiting_reads=2)
     elect(core, log)
     assert [core.read_index(context) for context in (1, 2, 3)] == [None, None, Refusal.TOO_MANY_READS]
-    follower, _ = make_core("b", max_waiting_reads=2)
+    follower, _ = make_core("b", max_forwarded_reads=2)
     follower.step(Heartbeat("c", "a", "b", 1, 0, 0))
     assert [follower.read_index(context) for context in (1, 2, 3)] == [None, None, Refusal.TOO_MANY_READS]
 
@@ -392,7 +394,7 @@ _messages = st.one_of(
     st.builds(ReadIndexRequest, *_head, _numbers, _numbers),
     st.builds(ReadIndexReply, *_head, _numbers, _numbers, _numbers),
     st.builds(ProposeRequest, *_head, st.just("r"), st.just(b"x"), st.booleans()),
-    st.builds(ProposeRefused, *_head, st.just("r")),
+    st.builds(ProposeRefused, *_head, st.just("r"), st.sampled_from(Refusal)),
     st.builds(Removed, *_head),
     st.just("no message"),
 )

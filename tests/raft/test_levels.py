@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 import pytest
 
-from bleepstore import cluster
 from bleepstore import commands as c
+from bleepstore.catalog.sqlite import schema
 from bleepstore.cluster import CatalogStateMachine, Member, create_member, open_member, wrap
 from bleepstore.commands import Written
 from bleepstore.errors import ServiceUnavailable
@@ -34,12 +34,13 @@ from bleepstore.raft.messages import (
     Role,
 )
 from bleepstore.raft.state import Settings
+from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogTooNew
 from bleepstore.raft.transport import MemoryNetwork
 from bleepstore.raft.waiting import Proposals
+from tests.raft.clusters import FAST, create_bucket, keys_of, put, wait_until
 from tests.raft.driver import DrivenNode, Echo
 from tests.raft.driver_checks import Careful, memory_log
-from tests.raft.test_cluster import FAST, create_bucket, keys_of, put, wait_until
 
 
 def test_a_level_is_raised_only_when_all_have_announced_it() -> None:
@@ -91,6 +92,7 @@ class Versions:
     def __init__(self, folder: Path, network: MemoryNetwork) -> None:
         self._folder = folder
         self._network = network
+        self.settings = FAST
         self.members: dict[str, Member] = {}
         first = create_member(folder / "0")
         self.open("0", 1)
@@ -101,7 +103,7 @@ class Versions:
         self.cluster = first.cluster
 
     def open(self, name: str, level: int) -> Member:
-        settings = attrs.evolve(FAST, core=Settings(level=level))
+        settings = attrs.evolve(self.settings, core=Settings(level=level))
         self.members[name] = open_member(self._folder / name, self._network, settings=settings)
         return self.members[name]
 
@@ -135,9 +137,39 @@ class Versions:
         wait_until(lambda: isinstance(self.leader().raise_level(), Accepted), "the level is raised")
         wait_until(lambda: all(one.level == level for one in self.members.values()), "it is in effect everywhere")
 
+    def schemas(self) -> set[int]:
+        """The versions of the schema that the members have."""
+        return {schema_of(member.state_machine) for member in self.members.values()}
+
+    def fill(self, name: str, key: str) -> Member:
+        """Write while this node is down, until what it lacks is gone from the log; then start it again."""
+        self.members.pop(name).node.crash()
+        leader = self.leader()
+        last = leader.node.core.log.last
+        for number in range(60):
+            leader.committer.submit(put(f"{key}{number}", key))
+        wait_until(lambda: leader.node.core.log.first > last + 1, "compaction")
+        member = self.open(name, 2)
+        wait_until(lambda: member.node.core.counters.snapshots_installed > 0, "a snapshot")
+        return member
+
     def close(self) -> None:
         for member in self.members.values():
             member.stop(hand_over=False)
+
+
+def schema_of(state_machine: CatalogStateMachine) -> int:
+    with state_machine.catalog.read() as reader:
+        version: int = reader.connection.pragma("user_version")
+    return version
+
+
+def bring_schema_of_level_2(patch: pytest.MonkeyPatch) -> None:
+    """A table of the keys that there were when the level was raised."""
+    script = (
+        "CREATE TABLE of_level_2(key TEXT PRIMARY KEY) STRICT; INSERT INTO of_level_2 SELECT key FROM object_version"
+    )
+    patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (2, script)))
 
 
 @pytest.fixture
@@ -155,19 +187,14 @@ def delete(key: str) -> c.DeleteObject:
 def test_a_rolling_upgrade_raises_the_level_last(versions: Versions, monkeypatch: pytest.MonkeyPatch) -> None:
     """DeleteObject plays the new command of level 2, and a table that is made is the change of the schema."""
     monkeypatch.setattr(c.DeleteObject, "level", 2)
-    changed: list[Any] = []
-
-    def change(connection: Any) -> None:
-        changed.append(connection.execute("CREATE TABLE of_level_2(id INTEGER PRIMARY KEY)"))
-
-    monkeypatch.setitem(cluster.MIGRATIONS, 2, change)
+    bring_schema_of_level_2(monkeypatch)
     versions.leader().committer.submit(put("1", "k"))
     for name in ("1", "2"):
         versions.upgrade(name, 2)
         with pytest.raises(ServiceUnavailable, match="feature level 1"):
             versions.leader().committer.submit(delete("k"))
     wait_until(lambda: versions.leader().raise_level() is Refusal.BAD_CHANGE, "one knows no more than is in effect")
-    assert not changed, "to open it changes nothing: the old version must be able to read it"
+    assert versions.schemas() == {1}, "to open it changes nothing: the old version must be able to read it"
     versions.upgrade("0", 2)
     versions.raise_level(2)
     versions.leader().committer.submit(delete("k"))
@@ -176,7 +203,7 @@ def test_a_rolling_upgrade_raises_the_level_last(versions: Versions, monkeypatch
         member.committer.read_barrier()
         assert keys_of(member) == ["other"]
     assert len({member.state_machine.hash() for member in versions.members.values()}) == 1
-    assert len(changed) == 3, "once at each node"
+    assert versions.schemas() == {2}
     versions.upgrade("1", 2)
     assert versions.members["1"].level == 2, "a start remembers it"
     versions.members.pop("2").stop()
@@ -184,13 +211,79 @@ def test_a_rolling_upgrade_raises_the_level_last(versions: Versions, monkeypatch
         versions.open("2", 1)
 
 
+def test_a_schema_is_changed_by_what_raises_the_level_and_by_no_start_or_snapshot(
+    versions: Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_schema_of_level_2(monkeypatch)
+    versions.settings = attrs.evolve(FAST, compact_after=20, keep_entries=0)
+    for name in ("0", "1", "2"):
+        versions.upgrade(name, 2)
+    versions.leader()
+    first, second = sorted(versions.members)[:2]
+    versions.fill(first, "before")
+    versions.upgrade(second, 2)
+    assert versions.schemas() == {1}
+    versions.raise_level(2)
+    assert versions.schemas() == {2}
+    versions.fill(second, "after")
+    versions.upgrade(first, 2)
+    versions.leader()
+    versions.join("3", 2, versions.cluster)
+    for member in versions.members.values():
+        member.committer.read_barrier()
+        assert keys_of(member) == ["after", "before"]
+    assert versions.schemas() == {2}
+    assert len({member.state_machine.hash() for member in versions.members.values()}) == 1
+
+
+def test_a_state_from_before_a_level_is_raised_at_the_same_entry_wherever_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def state_in(name: str) -> CatalogStateMachine:
+        (tmp_path / name).mkdir(exist_ok=True)
+        return CatalogStateMachine(tmp_path / name)
+
+    def received(of: CatalogStateMachine, by: CatalogStateMachine) -> None:
+        path = by.incoming()
+        index = of.write_snapshot(path)
+        by.install(by.prepare(path, index))
+
+    source = state_in("source")
+    entries = [(1, wrap(create_bucket(0), 99)), (2, wrap(put("1", "k"), 99))]
+    source.apply(entries, 2)
+    with contextlib.ExitStack() as stack:
+        bring_schema_of_level_2(monkeypatch)
+        source.close()
+        source = state_in("source")
+        replayed, early, late = state_in("replayed"), state_in("early"), state_in("late")
+        for one in (source, replayed, early, late):
+            stack.callback(one.close)
+        replayed.apply(entries, 2)
+        received(source, early)
+        assert {schema_of(one) for one in (source, replayed, early, late)} == {1}
+        for one in (source, replayed, early):
+            one.raise_level(2, 3)
+        received(source, late)
+        assert {schema_of(one) for one in (source, replayed, early, late)} == {2}
+        assert len({one.hash() for one in (source, replayed, early, late)}) == 1
+        monkeypatch.undo()
+        old = state_in("old")
+        stack.callback(old.close)
+        with pytest.raises(SnapshotRefused, match="upgrade"):
+            received(source, old)
+
+
+def test_every_migration_belongs_to_a_level_that_this_program_knows() -> None:
+    levels = [level for level, _ in schema.MIGRATIONS]
+    assert levels == sorted(levels), "those of a level follow those of the level below"
+    assert levels[0] == 1
+    assert levels[-1] <= Settings().level
+
+
 def test_buckets_are_not_remembered_from_before_a_change_of_the_stored_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def change(connection: Any) -> None:
-        connection.execute("UPDATE bucket SET versioning = 'Enabled'")
-
-    monkeypatch.setitem(cluster.MIGRATIONS, 2, change)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (2, "UPDATE bucket SET versioning = 'Enabled'")))
     state_machine = CatalogStateMachine(tmp_path)
     catalog = state_machine.catalog
     state_machine.apply([(1, wrap(create_bucket(0), 99)), (2, wrap(put("1", "k"), 99))], 2)
@@ -198,7 +291,7 @@ def test_buckets_are_not_remembered_from_before_a_change_of_the_stored_form(
         for found in (catalog.find_bucket("photos"), tables.find_bucket("photos")):
             assert found is not None
             assert found.versioning != Versioning.ENABLED
-    state_machine.raise_level(1, 2, 3)
+    state_machine.raise_level(2, 3)
     with catalog.transaction() as tables:
         for found in (catalog.find_bucket("photos"), tables.find_bucket("photos")):
             assert found is not None
@@ -265,9 +358,9 @@ class Recording(Echo):
         self.told.append([index for index, _ in batch])
         return super().apply(batch, through)
 
-    def raise_level(self, before: int, level: int, through: int) -> None:
-        self.told.append((before, level, through))
-        super().raise_level(before, level, through)
+    def raise_level(self, level: int, through: int) -> None:
+        self.told.append((level, through))
+        super().raise_level(level, through)
 
 
 def test_a_level_is_raised_once_between_the_commands_around_it() -> None:
@@ -279,7 +372,7 @@ def test_a_level_is_raised_once_between_the_commands_around_it() -> None:
     applier.put(tuple(Entry(index, 1, kinds.get(index, EntryKind.COMMAND), at_two, "") for index in range(1, 17)))
     while applier.work_next():
         pass
-    assert state_machine.told == [[1], (1, 2, 2), [3, *range(5, 17)]]
+    assert state_machine.told == [[1], (2, 2), [3, *range(5, 17)]]
     assert [what for what, _ in posted].count("compared") == 1, "the window was seen whole"
 
 

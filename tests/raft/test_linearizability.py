@@ -32,7 +32,7 @@ from bleepstore.testing.linearizability import (
     is_linearizable,
     register_model,
 )
-from tests.raft.test_cluster import FAST, wait_for_leader
+from tests.raft.clusters import FAST, wait_for_leader
 
 OWNER = Owner("alice", "Alice")
 
@@ -313,7 +313,7 @@ def disturb(cluster: LocalCluster, network: MemoryNetwork, rng: random.Random, c
     return count
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_clients_of_three_nodes_with_faults_see_one_catalog(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

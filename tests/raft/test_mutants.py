@@ -63,6 +63,7 @@ def test_the_mutant_is_caught(name: str, record_property: Callable[[str, object]
         record_property("figure", f"mutant {name!r}: caught by {by_seed[0]} seeds ({by_seed[1][:90]})")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRIVER_SEEDS)
 def test_the_wrong_driver_is_caught_by_a_seed(
     name: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]

@@ -41,6 +41,7 @@ from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
 from bleepstore.raft.transport import Chunk, MemoryNetwork
 from bleepstore.raft.waiting import LowSpace, NodeEnded, ProposalRefused, RemovedFromCluster, TimedOut
+from tests.raft.clusters import wait_until
 from tests.raft.driver import DrivenNode, Echo
 
 PATIENCE = 60  # seconds; only a failure takes so long
@@ -371,7 +372,7 @@ def test_a_proposal_that_an_earlier_leader_may_have_taken_is_not_said_to_be_refu
 def test_only_the_leader_says_that_there_is_no_space() -> None:
     leader, follower = pair()
     future = follower.propose("1")
-    follower.deliver(ProposeRefused("cluster", "c", "b", follower.core.term, "1"))
+    follower.deliver(ProposeRefused("cluster", "c", "b", follower.core.term, "1", Refusal.NO_SPACE))
     assert not future.done()
     assert follower.core.counters.refused[Refusal.NOT_FROM_LEADER] == 1
     exchange(leader, follower)
@@ -390,6 +391,30 @@ def test_a_log_that_lost_what_it_acknowledged_is_reported_once_a_term(caplog: py
     assert reports[0].levelname == "ERROR"
     assert "add one with a new id" in reports[0].getMessage()
     assert node.core.counters.refused == {Refusal.COMMIT_BEYOND_LOG: 4}
+
+
+def test_what_only_forgotten_promises_explain_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo())
+    first = tuple(Entry(n, 1, EntryKind.NOOP) for n in (1, 2))
+    node.deliver(AppendEntries("cluster", "b", "a", 1, 0, 0, first, 2))
+    for _ in range(2):
+        node.deliver(AppendEntries("cluster", "b", "a", 2, 2, 2, (), 2))
+        node.deliver(Heartbeat("cluster", "c", "a", 2, 0, 0))
+    reports = [record.getMessage() for record in caplog.records]
+    assert len(reports) == 2
+    assert "other committed entries than leader b of term 2" in reports[0]
+    assert "c as a second leader of term 2" in reports[1]
+
+
+def test_what_finds_the_queue_to_a_peer_full_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(senders, "CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr(senders, "MAX_WAITING", 3)
+    network = HangingTransport()
+    node, _ = start(log_of(voters=("a", "b")), network)
+    assert network.holds.acquire(timeout=PATIENCE)
+    wait_until(lambda: node.counters.messages_dropped > 0, "more votes are asked for than can wait")
+    node.stop()
+    network.release.set()
 
 
 def test_who_waits_is_answered_in_time_however_long_the_disk_takes() -> None:

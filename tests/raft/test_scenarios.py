@@ -37,7 +37,7 @@ ROWS = {
     "two in a row": "snapshots_two_in_a_row",
     "a follower that can never catch up": "snapshots_follower_that_never_catches_up",
     "a long reader holds the checkpoint": (
-        "tests/raft/test_cluster.py::test_a_long_reader_holds_the_checkpoint_and_nothing_else"
+        "tests/raft/test_cluster_disks.py::test_a_long_reader_holds_the_checkpoint_and_nothing_else"
     ),
     "applied index outside the transaction": (
         "tests/raft/driver_checks.py::check_that_no_power_cut_parts_the_log_from_the_catalog"

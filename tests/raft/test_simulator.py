@@ -100,7 +100,7 @@ def test_every_fault_really_happens() -> None:
     tearing = [run_seed(seed, EVENTS, mix="tearing") for seed in range(10)]
     happened = sum((outcome.happened for outcome in [*first_outcomes(), *tearing]), Counter[str]())
     assert set(happened) == {*FAULTS, "lost_tail", "partly_written"}
-    assert min(happened.values()) >= 1, happened
+    assert min(happened.values()) >= 5, happened
 
 
 def quiet_plan(**changes: Any) -> Plan:
@@ -120,7 +120,7 @@ def test_a_disk_that_fails_ends_the_node_whether_the_write_was_done_or_not() -> 
         (node,) = world.nodes.values()
         assert node.up
         before = node.log.last_index()
-        node.disk_fault = "disk_error" if seed % 2 else "torn_write"
+        node.break_disk("disk_error" if seed % 2 else "torn_write")
         world.propose(node)
         assert world.live() == [], "it ended"
         assert world.happened["torn_write"] + world.happened["disk_error"] == 1
@@ -269,7 +269,7 @@ def test_a_violation_ends_with_a_line_that_replays_it(
 ) -> None:
     wrong = functools.partial(run_seed, core_factory=ReadsBeforeCommitOfTerm)
     monkeypatch.setattr(command, "run_seed", wrong)
-    assert command.main(["--seeds", "200", "--events", "4000"]) == 1
+    assert command.main(["--mix", "reading", "--seeds", "200", "--events", "4000"]) == 1
     violation, replay = capsys.readouterr().out.splitlines()
     assert "Violation" in violation
     assert replay.startswith("replay: python -m bleepstore.testing.simulator --first-seed ")

@@ -4,6 +4,7 @@ that it gives. The default run tries every third of them.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from tests.raft import driver_checks, golden
 from tests.raft.core_checks import CORE_CHECKS
 from tests.raft.core_source_mutants import CORE_SOURCE_MUTANTS
 from tests.raft.driver_source_mutants import DRIVER_SOURCE_MUTANTS
+from tests.raft.level_source_mutants import LEVEL_SOURCE_MUTANTS
 from tests.raft.part_checks import PART_CHECKS
 from tests.raft.script import Script
 from tests.raft.source_mutants import put_in_place
 from tests.raft.state_checks import STATE_CHECKS
 
-MUTANTS = {**CORE_SOURCE_MUTANTS, **DRIVER_SOURCE_MUTANTS}
+MUTANTS = {**CORE_SOURCE_MUTANTS, **DRIVER_SOURCE_MUTANTS, **LEVEL_SOURCE_MUTANTS}
 CAUGHT = [name for name, mutant in MUTANTS.items() if not mutant.caught_by.startswith("harmless: ")]
 CHECKS = {
     check.__name__.removeprefix("check_that_"): check
@@ -41,6 +43,10 @@ def what_is_found(by: str, folder: Path, patch: pytest.MonkeyPatch) -> str:
             return "" if golden.run(blocks, lambda: Script(Raft)) == blocks else "it prints something else"
         if kind == "check":
             CHECKS[name](folder)
+            return ""
+        if kind == "test":
+            module, test = name.split()
+            getattr(importlib.import_module(f"tests.raft.{module}"), f"test_{test}")()
             return ""
         run_one_seed(by, patch)
     except Exception as error:  # noqa: BLE001  # a wrong core may fail in any way
@@ -98,5 +104,9 @@ def test_the_program(check: Callable[[Path], None], tmp_path: Path) -> None:
     check(tmp_path)
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_of_them_and_the_page_on_raft_counts_them() -> None:
     assert len(CAUGHT) >= 60
+    page = " ".join((Path(__file__).parent.parent.parent / "docs/explanation/raft.md").read_text().split())
+    assert f"Another {len(MUTANTS)} are one change of the source each" in page
+    assert f"{len(CAUGHT)} are caught, by the" in page
+    assert f"and {len(MUTANTS) - len(CAUGHT)} are harmless" in page

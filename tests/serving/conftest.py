@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.serving.forking import Forked, forker
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -33,7 +35,7 @@ ACCESS_KEY, SECRET_KEY = "acceptance", "acceptance-secret"
 class Served:
     """A server process that accepts requests."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     url: str
     data: Path
     banner: str
@@ -63,7 +65,7 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=40)
-        return self.process.returncode
+        return self.process.wait()
 
     def kill(self) -> None:
         """End it and its workers by SIGKILL, at once."""
@@ -110,20 +112,23 @@ def start(
     environ = dict(environ or {})
     if keys:
         environ |= {"BLEEPSTORE_ACCESS_KEY": ACCESS_KEY, "BLEEPSTORE_SECRET_KEY": SECRET_KEY}
-    program = ["-m", "bleepstore_server"] if before is None else ["-c", f"{before}\n{_MAIN}"]
-    command = [sys.executable, *program, "serve", "--data", str(data), "--port", "0", *arguments]
+    words = ["serve", "--data", str(data), "--port", "0", *arguments]
     if certificate is not None:
-        command += ["--tls-cert", str(certificate), "--tls-key", str(certificate.with_suffix(".key"))]
-    if descriptors is not None:
-        command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
-    process = subprocess.Popen(
-        command,
-        env=clean_environment(**environ),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+        words += ["--tls-cert", str(certificate), "--tls-key", str(certificate.with_suffix(".key"))]
+    process: subprocess.Popen[str] | Forked
+    if before is None and descriptors is None:
+        process = forker().start(words, clean_environment(**environ))
+    else:
+        program = ["-m", "bleepstore_server"] if before is None else ["-c", f"{before}\n{_MAIN}"]
+        limit = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors is not None else []
+        process = subprocess.Popen(
+            [*limit, sys.executable, *program, *words],
+            env=clean_environment(**environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
     assert process.stdout is not None
     banner = ""
     while found := process.stdout.readline():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bleepstore
 from bleepstore.jobs.memory import JobsFile
-from tests.library.test_jobs import garbage
+from tests.library.watched import garbage
 from tests.serving.test_damaged_bytes import Serve
 
 

@@ -16,11 +16,16 @@ import bleepstore
 from bleepstore import Owner
 from bleepstore_server.cli import main
 from tests.serving.conftest import Served, clean_environment
+from tests.serving.forking import run_command
 
 Serve = Callable[..., Served]
 
 
 def run(*arguments: str | bytes, stdin: bytes = b"", **environ: str) -> subprocess.CompletedProcess[bytes]:
+    words = [word for word in arguments if isinstance(word, str)]
+    if not stdin and len(words) == len(arguments):
+        done = run_command(words, clean_environment(**environ))
+        return subprocess.CompletedProcess(words, done.returncode, done.stdout.encode(), done.stderr.encode())
     return subprocess.run(
         [sys.executable, "-m", "bleepstore_server", *arguments],
         env=clean_environment(**environ),

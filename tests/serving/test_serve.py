@@ -6,7 +6,6 @@ import http.client
 import re
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import load_config
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, clean_environment
+from tests.serving.forking import run_command
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,14 +28,7 @@ Serve = Callable[..., Served]
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bleepstore_server", *arguments],
-        env=clean_environment(**environ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(arguments, clean_environment(**environ))
 
 
 def pasted(banner: str, secret: str = "") -> S3Client:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import bleepstore
 from bleepstore.backends.base import BlobSpec, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.errors import CatalogDamaged, StoreError
+from tests.serving.forking import run_command
 
 BIG = b"x" * 100_000
 
@@ -33,8 +33,7 @@ def blobs(root: Path) -> list[Path]:
 
 
 def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    run = [sys.executable, "-m", "bleepstore_server", "fsck", "--data", str(root), *arguments]
-    return subprocess.run(run, check=False, capture_output=True, text=True)
+    return run_command(["fsck", "--data", str(root), *arguments], os.environ)
 
 
 def test_a_sound_store_has_no_findings(root: Path) -> None:
@@ -88,13 +87,7 @@ def test_an_empty_catalog_file_is_a_missing_one_for_every_command(root: Path) ->
     for path in root.glob("catalog.db*"):
         path.write_bytes(b"")
     for words in (["keys", "list"], ["keys", "add", "--access-key", "ALICE", "--secret-env", "SECRET"], ["scrub"]):
-        run = subprocess.run(
-            [sys.executable, "-m", "bleepstore_server", *words, "--data", str(root)],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "SECRET": "s" * 40},
-        )
+        run = run_command([*words, "--data", str(root)], {**os.environ, "SECRET": "s" * 40})
         assert (run.returncode, run.stdout) == (2, "")
         assert "catalog" in run.stderr
         assert len(run.stderr.splitlines()) == 1
@@ -116,12 +109,7 @@ def test_a_damaged_catalog_is_named_and_nothing_is_moved_because_of_it(root: Pat
     assert {finding.moved_to for finding in found} == {None}
     assert blobs(root) == stored
     for words in (["fsck"], ["scrub"]):
-        run = subprocess.run(
-            [sys.executable, "-m", "bleepstore_server", *words, "--data", str(root)],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        run = run_command([*words, "--data", str(root)], os.environ)
         assert "Traceback" not in run.stderr
         assert run.returncode != 0
         assert "catalog" in run.stdout + run.stderr

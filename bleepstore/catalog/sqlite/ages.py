@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from bleepstore.attributes import read_mapping
-from bleepstore.catalog.port import Cursor
+from bleepstore.catalog.port_of_passes import Cursor
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     UPLOAD_COLUMNS,
@@ -73,7 +73,7 @@ _BEGINNING = (-(2**62), "", 0)
 
 
 class AgeQueries:
-    """See `bleepstore.catalog.port.AgeReader`."""
+    """See `bleepstore.catalog.port_of_passes.AgeReader`."""
 
     connection: apsw.Connection
 

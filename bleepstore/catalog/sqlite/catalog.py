@@ -36,6 +36,7 @@ class Catalog:
     private catalog in memory. All methods are thread-safe.
 
     `replicated`: a log that is durable elsewhere can apply again what a crash undoes, so a commit waits for no fsync.
+    Its schema is that of the cluster's feature level, which opening does not change: see `schema`.
     `read_only`: the file must exist, and every change raises StoreReadOnly.
     `is_alone`: no other process has the file open, so that an older one may be brought up to date.
     """
@@ -150,9 +151,16 @@ class Catalog:
         """See the port."""
         self._writer.replication_listener = listener
 
-    def time_syncs(self, listener: Callable[[float], object] | None) -> None:
+    def time_syncs(self, listener: Callable[[float], object]) -> None:
         """See the port."""
-        self._writer.on_sync = listener
+        before = self._writer.on_sync
+
+        def tell_both(seconds: float) -> None:
+            assert before is not None
+            before(seconds)
+            listener(seconds)
+
+        self._writer.on_sync = listener if before is None else tell_both
 
     def watch_all(self, watches: bool) -> None:
         """See the port."""
@@ -255,7 +263,7 @@ def _open(path: Path | None, replicated: bool, is_alone: bool) -> apsw.Connectio
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     try:
         connection = open_writer(path, replicated=replicated)
-        migrate(connection, is_alone=is_alone)
+        migrate(connection, is_alone=is_alone, replicated=replicated)
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise damaged(path, error) from error
     return connection

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from bleepstore.attributes import load_encryption
-from bleepstore.catalog.port import Cursor
+from bleepstore.catalog.port_of_passes import Cursor
 from bleepstore.catalog.records import Content
 from bleepstore.catalog.sqlite.rows import load_parts, make_checksum
 
@@ -51,7 +51,7 @@ def _make_content(row: tuple[Any, ...]) -> Content:
 
 
 class ContentQueries:
-    """See `bleepstore.catalog.port.ContentReader`."""
+    """See `bleepstore.catalog.port_of_passes.ContentReader`."""
 
     connection: apsw.Connection
 

@@ -29,7 +29,6 @@ from bleepstore.model import (
     UploadToken,
     User,
     Versioning,
-    is_arn,
 )
 
 #: A look-up costs a tenth of what calling an enum does.
@@ -165,8 +164,8 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
         modified_ms=modified_ms,
         owner=_owner_of(owner_id, display_name or ""),
         creator_id=creator_id,
-        attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
         checksum=make_checksum(algorithm, kind, value) if algorithm else None,
+        attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
         parts_count=parts_count,
         is_versioned=is_versioned == 1,
         is_delete_marker=is_delete_marker == 1,
@@ -192,8 +191,9 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         upload_id=upload_id,
         initiated_ms=initiated_ms,
         owner=_owner_of(owner_id, owner_name or ""),
+        # Accounts are remembered. A user is none, and its ARN ends in its name.
         initiator=_owner_of(
-            initiator_id, initiator_id.rpartition("/")[2] if is_arn(initiator_id) else initiator_name or ""
+            initiator_id, initiator_id.rpartition("/")[2] if initiator_name is None else initiator_name
         ),
         attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
         checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,

@@ -2,6 +2,11 @@
 
 `PRAGMA user_version` is the number of migrations that were applied. A released migration is never edited; the
 next one succeeds it.
+
+A catalog by itself is migrated when it is opened. A replicated one is migrated by the entry of the log that raises the
+feature level of its cluster: until then nodes of the version before must be able to read it, and to send it to others.
+So a version also works with the tables of a level below its own: it names what a level brings only where that is in
+effect.
 """
 
 from __future__ import annotations
@@ -309,9 +314,10 @@ CREATE TABLE applied_request(
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1,)
+#: (the feature level of a cluster to which it belongs, script), in order; levels do not fall.
+MIGRATIONS: tuple[tuple[int, str], ...] = ((1, _V1),)
 #: All tables, also the one in which SQLite keeps the highest ids that were given.
-TABLES = (*re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)), "sqlite_sequence")
+TABLES = (*re.findall(r"CREATE TABLE (\w+)", "".join(script for _, script in MIGRATIONS)), "sqlite_sequence")
 _CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0, 0, 0); COMMIT".format(
     "; ".join(f"DELETE FROM {table}" for table in TABLES)
 )
@@ -332,8 +338,9 @@ def check_version(connection: apsw.Connection) -> None:
         raise CatalogTooOld(f"{connection.filename} has schema version {version}: open it once without read_only")
 
 
-def migrate(connection: apsw.Connection, *, is_alone: bool = True) -> None:
-    """Bring the catalog to this version's schema, in one transaction.
+def migrate(connection: apsw.Connection, *, is_alone: bool = True, replicated: bool = False) -> None:
+    """Bring the catalog to this version's schema, in one transaction; one that is `replicated` to that of the first
+    feature level, which all of them have but a new one.
 
     Raises CatalogTooNew if a newer version wrote it, CatalogTooOld if it is not of this version and others, which wrote
     it so, have it open, CatalogDamaged if it is not a catalog.
@@ -358,14 +365,21 @@ def migrate(connection: apsw.Connection, *, is_alone: bool = True) -> None:
             raise CatalogTooOld(
                 f"{connection.filename} is in use by an older BleepStore: end that first, then open it with this one"
             )
-        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-            connection.execute(script)
-            connection.pragma("user_version", number)
+        raise_schema(connection, 1 if replicated else None)
         if empty:
             connection.pragma("application_id", APPLICATION_ID)
         with_commit = True
     finally:
         connection.execute("COMMIT" if with_commit else "ROLLBACK")
+
+
+def raise_schema(connection: apsw.Connection, level: int | None) -> None:
+    """Within a transaction, apply the migrations that are missing of the feature levels up to `level`; None: of all."""
+    version = connection.pragma("user_version")
+    for number, (since, script) in enumerate(MIGRATIONS[version:], start=version + 1):
+        if level is None or since <= level:
+            connection.execute(script)
+            connection.pragma("user_version", number)
 
 
 def clear(connection: apsw.Connection) -> None:

@@ -28,6 +28,7 @@ from bleepstore.catalog.sqlite.rows import (
     make_user,
     read_settings,
 )
+from bleepstore.catalog.sqlite.schema import raise_schema
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, PutRole, RegisterPart
 from bleepstore.model import (
     NULL_VERSION,
@@ -112,7 +113,7 @@ _DISCARD = (
 )
 _DISCARD_PART = f"{_DISCARD}u.upload_id = ? AND p.number = ?"
 _DISCARD_PARTS = f"{_DISCARD}u.{{}} = ? ORDER BY u.upload_id, p.number"
-#: Buckets that are kept from one transaction to the next.
+#: Buckets, and owners, that are kept from one transaction to the next.
 _MAX_BUCKETS = 1024
 
 
@@ -126,29 +127,34 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
         def before_change() -> None:
             before_bucket_change()
             self._buckets.clear()
+            self._owners.clear()
 
         super().__init__(connection, before_change)
         self._execute = connection.execute
-        self.index: int | None = None  # once the transaction has set it
+        self.has_advanced = False  # whether the transaction has set another applied index
         self.events = []
         self._buckets: dict[str, StoredBucket] = {}
         #: Of `BucketCache`, when the transactions began in which the buckets were found that are kept.
         self.bucket_count = 1
+        #: Names by ids. A bucket shows its owner's name, so what changes one is counted as a change of buckets.
+        self._owners: dict[str, str] = {}
 
     def forget_buckets(self, bucket_count: int) -> None:
         """Some may have changed since; those of this transaction and the next ones are found at another count."""
         self._buckets.clear()
+        self._owners.clear()
         self.bucket_count = bucket_count
 
     def forget(self) -> None:
         """The transaction is undone."""
         self.events, self.has_queued = [], False
         self._buckets.clear()
+        self._owners.clear()
 
-    def migrate(self, change: Callable[[apsw.Connection], object]) -> None:
-        """Change the stored form, of any bucket too."""
+    def raise_level(self, level: int) -> None:
+        """The cluster goes on to this feature level: change the schema as it says, and what is stored of any bucket."""
         self._before_bucket_change()
-        change(self.connection)
+        raise_schema(self.connection, level)
 
     # -- the log
 
@@ -158,13 +164,11 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
 
     def set_applied_index(self, index: int) -> None:
         self._execute("UPDATE state SET applied_index = ?", (index,))
-        self.index = index
+        self.has_advanced = True
 
     def advance(self, count: int) -> None:
-        # Two statements: one with RETURNING, which collects its rows first, takes twice as long.
-        index: int = self._execute("SELECT applied_index FROM state").get + count
-        self._execute("UPDATE state SET applied_index = ?", (index,))
-        self.index = index
+        self._execute("UPDATE state SET applied_index = applied_index + ?", (count,))
+        self.has_advanced = True
 
     def find_result(self, request_id: str) -> str | None:
         result: str | None = self._execute("SELECT result FROM applied_request WHERE request_id = ?", (request_id,)).get
@@ -187,11 +191,17 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
     # -- owners, access keys
 
     def remember_owner(self, owner: Owner) -> None:
-        known: str | None = self._execute("SELECT display_name FROM owner WHERE owner_id = ?", (owner.id,)).get
+        known: str | None = self._owners.get(owner.id)
         if known is None:
-            self._execute("INSERT INTO owner VALUES (?, ?)", (owner.id, owner.display_name))
-        elif owner.display_name and known != owner.display_name:
-            self._before_bucket_change()  # a bucket shows its owner's name
+            known = self._execute("SELECT display_name FROM owner WHERE owner_id = ?", (owner.id,)).get
+            if known is None:
+                self._execute("INSERT INTO owner VALUES (?, ?)", (owner.id, owner.display_name))
+                return
+            if len(self._owners) >= _MAX_BUCKETS:
+                self._owners.clear()
+            self._owners[owner.id] = known
+        if owner.display_name and known != owner.display_name:
+            self._before_bucket_change()
             self._execute("UPDATE owner SET display_name = ? WHERE owner_id = ?", (owner.display_name, owner.id))
 
     def put_credential(self, command: PutCredential) -> None:

@@ -142,20 +142,16 @@ class CoreNode(SimulatedNode):
 
     def compact(self, *, hasty: bool) -> None:
         core, meta = self.core, self._compactable(hasty=hasty)
-        if core is not None and meta is not None:
+        if core is None or meta is None:
+            return
+        if meta.index > self.log.snapshot().index and self.meet_fault(lambda one: one == "torn_compaction"):
+            self.end()
+            self.log.tear_compaction(self.world.rng, meta)
+            self.lose_tail()
+            self.world.restart_later(self)
+        else:
             self.log.compact(meta)
             core.compacted(meta)
-
-    def tear_compaction(self) -> bool:
-        """The power fails while the log is compacted."""
-        meta = self._compactable(hasty=False)
-        if meta is None or meta.index <= self.log.snapshot().index:
-            return False
-        self.end()
-        self.log.tear_compaction(self.world.rng, meta)
-        self.lose_tail()
-        self.world.restart_later(self)
-        return True
 
     def _compactable(self, *, hasty: bool) -> SnapshotMeta | None:
         """Up to where the log can be compacted."""
@@ -203,20 +199,19 @@ class CoreNode(SimulatedNode):
         if not ready.must_save:
             return True
         if self.full and ready.entries and self.world.rng.random() < 0.02:
-            self.disk_fault = "disk_error"
-        if self.disk_fault and meets(self.disk_fault, ready.entries, ready.snapshot):
-            self._fail(ready)
+            self.break_disk("disk_error")
+        fault = self.meet_fault(lambda one: meets(one, ready.entries, ready.snapshot)) if self.disk_faults else ""
+        if fault:
+            self._fail(ready, fault)
             return False
         self._save(ready)
         return True
 
-    def _fail(self, ready: Ready) -> None:
+    def _fail(self, ready: Ready, fault: str) -> None:
         """The write raises, and perhaps it was done nevertheless; or it is torn. Those after it are lost. The node
         ends: a write is never tried again.
         """
-        world, fault = self.world, self.disk_fault
-        world.note("%s has a %s", self.id, fault)
-        world.happened[fault] += 1
+        world = self.world
         self.end()
         if fault != "disk_error" or world.rng.random() < 0.5:
             self._save(ready, torn=fault != "disk_error")

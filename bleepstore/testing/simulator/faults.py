@@ -67,13 +67,13 @@ class FaultInjector:
         return self._break_disk("torn_install")
 
     def torn_compaction(self) -> bool:
-        node = self._pick()
-        return node is not None and node.tear_compaction()
+        """The next compaction is."""
+        return self._break_disk("torn_compaction")
 
     def _break_disk(self, fault: str) -> bool:
         node = self._pick()
         if node is not None:
-            node.disk_fault = fault
+            node.break_disk(fault)
         return False
 
     def disk_full(self) -> bool:

@@ -72,7 +72,7 @@ class SimulatedNode:
 
     __slots__ = (
         "core",
-        "disk_fault",
+        "disk_faults",
         "full",
         "id",
         "life",
@@ -97,7 +97,7 @@ class SimulatedNode:
         self.paused_until = 0
         self.wiped = False
         self.full = False  # the disk: proposals are refused early, everything else goes on until a write fails
-        self.disk_fault = ""  # what happens to the next write that meets it
+        self.disk_faults: list[str] = []  # each happens to the next write that meets it, in whichever life
 
     # --- what each kind does by itself ---
 
@@ -129,10 +129,6 @@ class SimulatedNode:
         """Time to shorten the log, if the node does not see to that by itself; `hasty`: whoever may need it."""
         raise NotImplementedError
 
-    def tear_compaction(self) -> bool:
-        """The power fails while the log is compacted; whether it was."""
-        raise NotImplementedError
-
     @property
     def owes_answers(self) -> bool:
         """Whether a client that asked after the faults were over still waits, or was told that its time is up."""
@@ -152,7 +148,20 @@ class SimulatedNode:
         """Nothing of this life happens any more."""
         self.core = None
         self.life += 1
-        self.disk_fault = ""
+
+    def break_disk(self, fault: str) -> None:
+        """This fault is to come; once, however often it is said."""
+        if fault not in self.disk_faults:
+            self.disk_faults.append(fault)
+
+    def meet_fault(self, is_met: Callable[[str], bool]) -> str:
+        """The fault that a write meets, which has then happened; "": none."""
+        fault = next(filter(is_met, self.disk_faults), "")
+        if fault:
+            self.disk_faults.remove(fault)
+            self.world.note("%s has a %s", self.id, fault)
+            self.world.happened[fault] += 1
+        return fault
 
     def lose_tail(self) -> None:
         """The state machine may lose what it was not told to make durable."""

@@ -86,7 +86,7 @@ class Plan:
             fault_every=rng.choice((8_000, 20_000, 40_000)),
             down=rng.choice((20_000, 60_000)),
             faults=_weighted({"crash": 1, "crash_leader": 2, "isolate_leader": 2, "partition": 1, "change_members": 1,
-                              "cut_one_way": 1, "mend": 3}),
+                              "cut_one_way": 1, "mend": 3, "wipe": 1}),
         )  # fmt: skip
 
     def _churning(self, rng: random.Random) -> Plan:

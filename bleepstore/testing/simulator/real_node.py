@@ -31,7 +31,7 @@ LITTLE, MUCH = 32 << 20, 1 << 40
 
 #: Whoever waits so many ticks for an answer must get one when all is well.
 PATIENT = 400
-#: ... unless the leader takes less than this at a time, and refuses what is forwarded to it again and again.
+#: ... unless the leader takes less than this at a time: what has waited for one comes at once, and some too late.
 MUCH_UNCOMMITTED = 1 << 20
 
 
@@ -102,15 +102,13 @@ class FailingLog:
         if self._has_failed:
             raise Violation(f"{node.id} writes to its log after a write that failed")
         if node.full and may_fill and node.world.rng.random() < 0.02:
-            node.disk_fault = "disk_error"
-        return node.disk_fault if node.disk_fault and is_met(node.disk_fault) else ""
+            node.break_disk("disk_error")
+        return node.meet_fault(is_met) if node.disk_faults else ""
 
     def _finish(self, fault: str) -> None:
         if not fault:
             return
         self._has_failed = True
-        self._node.world.note("%s has a %s", self._node.id, fault)
-        self._node.world.happened[fault] += 1
         raise DiskFailed(fault)
 
     def close(self) -> None:
@@ -143,7 +141,7 @@ class StoredStates:
         """Of the index alone: the ledger compares the states themselves."""
         return b"%d" % result if isinstance(result, int) else b""
 
-    def raise_level(self, before: int, level: int, through: int) -> None:
+    def raise_level(self, level: int, through: int) -> None:
         self.apply([], through)
 
     def condemn(self, reason: str) -> None:
@@ -391,11 +389,11 @@ class RealNode(SimulatedNode):
 
     @property
     def owes_answers(self) -> bool:
-        """All must come where an answer may take longer than any election, and what waits finds space at the leader."""
-        settings = self.world.node_settings
-        if settings.answer_ticks < PATIENT or settings.core.max_uncommitted_bytes < MUCH_UNCOMMITTED:
+        """All must come, and be in time where an answer may take longer than any election."""
+        if self.world.node_settings.answer_ticks < PATIENT:
             return False
-        return any(not one.done() or isinstance(one.exception(), TimedOut) for one in self._owed)
+        late = TimedOut if self.world.node_settings.core.max_uncommitted_bytes >= MUCH_UNCOMMITTED else ()
+        return any(not one.done() or isinstance(one.exception(), late) for one in self._owed)
 
     def _take_answers(self) -> None:
         answers, self._answers = self._answers, []
@@ -406,12 +404,6 @@ class RealNode(SimulatedNode):
 
     def compact(self, *, hasty: bool) -> None:
         """The driver sees to that."""
-
-    def tear_compaction(self) -> bool:
-        """The next one is; it is counted when that comes."""
-        if self.core is not None:
-            self.disk_fault = "torn_compaction"
-        return False
 
     def open_snapshot(self, least_index: int) -> SnapshotStream:
         """What waits is done first, so that what is raised is not taken for a failure of the copy."""

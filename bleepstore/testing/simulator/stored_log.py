@@ -11,25 +11,26 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bleepstore.raft.messages import Entry, HardState, NodeId, SnapshotMeta
-from bleepstore.raft.sqlite_log import create_log, open_log
-from bleepstore.raft.storage import LogState
+from bleepstore.raft.messages import NodeId, SnapshotMeta
+from bleepstore.raft.sqlite_log import SqliteLog, create_log, open_log
 from bleepstore.testing.crash_disk import BytesWritten, FolderSynced, Named, RecordingDisk, Synced
 from bleepstore.testing.simulator.disk import SimulatedLog
 
 #: Files of a run need no disk.
 _MEMORY = Path("/dev/shm")
 _CLUSTER = "00000000-0000-4000-8000-000000000000"
+#: Methods of the log in memory for which those of SQLite's stand.
+_PASSED_ON = (
+    "initial_state", "entries", "term", "first_index", "last_index", "snapshot", "size", "save", "compact",
+)  # fmt: skip
 
 
 class StoredLog(SimulatedLog):
     """Each write is durable when it returns."""
-
-    __slots__ = ("_disk", "_folder", "_log", "_number", "_root")
 
     def __init__(self, cluster: str, node: NodeId, snapshot: SnapshotMeta) -> None:
         super().__init__(cluster, node, snapshot)
@@ -37,10 +38,8 @@ class StoredLog(SimulatedLog):
         self._root = Path(tempfile.mkdtemp(prefix="simulated-", dir=parent))
         self._number = 0
         self._begin()
-        self._log = create_log(
-            self._folder / "raft.db", cluster=_CLUSTER, node=node, configuration=snapshot.configuration,
-            vfs=self._disk.name,
-        )  # fmt: skip
+        path, configuration = self._folder / "raft.db", snapshot.configuration
+        self._use(create_log(path, cluster=_CLUSTER, node=node, configuration=configuration, vfs=self._disk.name))
         self._disk.events.append(FolderSynced(self._folder))
 
     @staticmethod
@@ -53,40 +52,11 @@ class StoredLog(SimulatedLog):
         self._folder.mkdir()
         self._disk = RecordingDisk()
 
-    # --- what is stored ---
-
-    def initial_state(self) -> LogState:
-        return self._log.initial_state()
-
-    def entries(self, lo: int, hi: int, max_bytes: int) -> list[Entry]:
-        return self._log.entries(lo, hi, max_bytes)
-
-    def term(self, index: int) -> int:
-        return self._log.term(index)
-
-    def first_index(self) -> int:
-        return self._log.first_index()
-
-    def last_index(self) -> int:
-        return self._log.last_index()
-
-    def snapshot(self) -> SnapshotMeta:
-        return self._log.snapshot()
-
-    def size(self) -> int:
-        return self._log.size()
-
-    def save(
-        self,
-        hard_state: HardState | None,
-        truncate_from: int | None,
-        entries: Sequence[Entry],
-        snapshot: SnapshotMeta | None,
-    ) -> None:
-        self._log.save(hard_state, truncate_from, entries, snapshot)
-
-    def compact(self, snapshot: SnapshotMeta) -> None:
-        self._log.compact(snapshot)
+    def _use(self, log: SqliteLog) -> None:
+        """From now on this log answers, and is written to, instead of the one in memory."""
+        self._log = log
+        for name in _PASSED_ON:
+            setattr(self, name, getattr(log, name))
 
     # --- power cuts ---
 
@@ -115,7 +85,7 @@ class StoredLog(SimulatedLog):
         for path in sorted(self._folder.iterdir()):
             self._disk.events += [Named(path), BytesWritten(path.name, 0, path.read_bytes()), Synced(path.name)]
         self._disk.events.append(FolderSynced(self._folder))
-        self._log = open_log(self._folder / "raft.db", vfs=self._disk.name)
+        self._use(open_log(self._folder / "raft.db", vfs=self._disk.name))
 
     def close(self) -> None:
         self._log.close()

@@ -301,7 +301,7 @@ class World:
         self._set_network(calm=True)
         for node in list(self.nodes.values()):
             node.set_full(False)
-            node.disk_fault = ""
+            node.disk_faults.clear()
             if node.core is None and not node.wiped:
                 node.start()
             elif node.paused_until > self.now:
