@@ -44,6 +44,11 @@ def check_role_name(name: str) -> None:
         raise InvalidArgument("The name of a role is 1 to 64 letters, digits and characters of _+=,.@-", "name", name)
 
 
+def key_principal(access_key: str) -> str:
+    """The principal of all sessions that this access key has begun."""
+    return f"key:{access_key}"
+
+
 def role_arn(account_id: str, name: str) -> str:
     return f"arn:aws:iam::{account_id}:role/{name}"
 

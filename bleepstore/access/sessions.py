@@ -159,11 +159,6 @@ class LiveSession:
         return None if self.origin is None else self.origin.user
 
 
-def key_principal(access_key: str) -> str:
-    """The principal of all sessions that this access key has begun."""
-    return f"key:{access_key}"
-
-
 def new_access_key() -> str:
     """Temporary ones begin with ASIA ("Understanding unique ID prefixes")."""
     return "ASIA" + base64.b32encode(os.urandom(10)).decode()

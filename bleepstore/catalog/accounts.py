@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import attrs
 
-from bleepstore.access.sessions import key_principal
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.sessions import end_sessions
 from bleepstore.commands import (
@@ -29,6 +28,7 @@ from bleepstore.errors import (
 )
 from bleepstore.model import MAX_USER_POLICIES, User
 from bleepstore.quotas import QuotaScope
+from bleepstore.roles import key_principal
 
 
 def put_credential(tables: Tables, command: PutCredential) -> Result:

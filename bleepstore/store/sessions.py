@@ -33,7 +33,6 @@ from bleepstore.access.sessions import (
     LiveSession,
     check_duration,
     check_session_name,
-    key_principal,
     lifetime_of,
     new_access_key,
     new_secret_key,
@@ -52,7 +51,7 @@ from bleepstore.errors import (
 )
 from bleepstore.model import Credential, Owner
 from bleepstore.rates import RateLimit
-from bleepstore.roles import Role, parse_role_arn
+from bleepstore.roles import Role, key_principal, parse_role_arn
 from bleepstore.store.accounts import CREDENTIAL_MEMORY_SECONDS, Accounts
 from bleepstore.store.engine import Engine
 from bleepstore.store.sealed_secrets import SESSION_KEY, SealedSecrets
