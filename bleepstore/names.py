@@ -9,9 +9,9 @@ from bleepstore.model import ANONYMOUS_OWNER, MAX_KEY_BYTES, NULL_VERSION
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
-#: What an ARN can hold, and nothing takes for something else.
 MAX_ACCESS_KEY = 128
 _ACCESS_KEY = re.compile(rf"[!-+.0-9;<>-~\-]{{1,{MAX_ACCESS_KEY}}}")
+#: What an ARN can hold, and nothing takes for something else.
 _ACCOUNT_ID = re.compile(r"[^:/*?$\s\ud800-\udfff]+")
 _VERSION_ID = re.compile(r"[A-Za-z0-9._]{32}")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")

@@ -31,6 +31,8 @@ _log = logging.getLogger("bleepstore.server")
 
 MAX_BODY = 1024 * 1024
 _MAX_PARAMETERS = 32
+#: Of a name in a line of the audit log.
+_MAX_NAMED = 1024
 #: What is shown here is no page of others, and none of it is kept by whoever passes it on.
 _ALWAYS = (
     ("Cache-Control", "no-store"),
@@ -90,7 +92,7 @@ class AdminApp:
         """The answer to a request. Whatever goes wrong is one too."""
         row: Row | None = None
         caller: Caller | None = None
-        code = access_key = None
+        code = access_key = named = None
         begun = time.time()
         try:
             row, names = self._find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
@@ -100,13 +102,21 @@ class AdminApp:
                 access_key = caller.access_key
                 if self.services.audit is not None:  # all calls are in the log, those that only read too
                     self.services.audit.check()
-            response = self._call(row, names, body, caller, environ, request_id)
+            call = self._call(row, names, body, caller, environ, request_id)
+            is_named = "{" in row.path
+            named = None if is_named else _named(call.body)
+            answer = row.handler(call)
+            named = named if is_named else _named(answer) or named
+            response = answer if isinstance(answer, Response) else render(answer, row.status)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an answer
             refused = _refused(error, request_id)
             code, access_key = refused.code, access_key or refused.access_key
             response = _error_response(refused, request_id)
         if row is not None and row.who is Who.ADMIN and self.services.audit is not None:
-            self.services.audit.write(_record_of(row, caller, access_key, environ, response, code, begun, request_id))
+            record = _record_of(row, caller, access_key, environ, response, code, begun, request_id)
+            if named is not None:
+                record.key = f"{record.key}/{named[:_MAX_NAMED]}"
+            self.services.audit.write(record)
         return response
 
     def _find(self, method: str, path: str) -> tuple[Row, dict[str, str]]:
@@ -135,10 +145,10 @@ class AdminApp:
         caller: Caller | None,
         environ: WSGIEnvironment,
         request_id: str,
-    ) -> Response:
+    ) -> Call:
         if row.body is None and body:
             raise AdminError(400, "UnexpectedBody", f"{row.method} {row.path} takes no body.")
-        call = Call(
+        return Call(
             services=self.services,
             rows=self.rows,
             row=row,
@@ -149,10 +159,12 @@ class AdminApp:
             environ=environ,
             request_id=request_id,
         )
-        answer = row.handler(call)
-        if isinstance(answer, Response):
-            return answer
-        return render(answer, row.status)
+
+
+def _named(value: object) -> str | None:
+    """What a body or an answer is about, where the path does not name it. Of a key that is made the answer tells it."""
+    found = (getattr(value, field, None) for field in ("access_key", "name", "role", "user"))
+    return next((one for one in found if isinstance(one, str) and one), None)
 
 
 def _refused(error: Exception, request_id: str) -> AdminError:
@@ -197,7 +209,7 @@ def _record_of(
         remote=environ.get("REMOTE_ADDR", ""),
         method=environ["REQUEST_METHOD"],
         operation=f"{row.method} {row.path}",
-        key=environ.get("PATH_INFO"),
+        key=environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace"),
         access_key=access_key,
         principal=None if caller is None else caller.requester,
         status=response.status,

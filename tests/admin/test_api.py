@@ -321,8 +321,8 @@ def test_calls_are_audited_whether_they_were_allowed_or_not(serve: Callable[...,
     text = (tmp_path / "audit.log").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     assert [(line.get("access_key"), line["operation"], line["key"], line["status"]) for line in lines] == [
-        (ACCESS_KEY, "POST /admin/v1/users", "/admin/v1/users", 201),
-        (ACCESS_KEY, "POST /admin/v1/keys", "/admin/v1/keys", 201),
+        (ACCESS_KEY, "POST /admin/v1/users", "/admin/v1/users/ann", 201),
+        (ACCESS_KEY, "POST /admin/v1/keys", "/admin/v1/keys/ANN", 201),
         ("ANN", "DELETE /admin/v1/users/{user}", "/admin/v1/users/ann", 403),
         (None, "DELETE /admin/v1/users/{user}", "/admin/v1/users/ann", 401),
         (ACCESS_KEY, "GET /admin/v1/store", "/admin/v1/store", 200),

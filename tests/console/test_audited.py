@@ -60,7 +60,8 @@ def audited(lines: Lines, new_console: Callable[..., Console], request: pytest.F
 
 
 def test_signing_in_and_out_is_audited(audited: Visitor, lines: Lines) -> None:
-    (line,) = lines.lines
+    begin, line = lines.lines
+    assert begin["operation"] == "Begin"
     assert (line["door"], line["operation"], line["access_key"], line["outcome"]) == (
         "console", "SignIn", ROOT, "success"
     )  # fmt: skip
