@@ -76,6 +76,15 @@ def test_mc_anonymous(shared_server: Served, tmp_path: Path) -> None:
     assert status_of(f"{url}/k") == 200
 
 
+def test_mc_ready(shared_server: Served, tmp_path: Path) -> None:
+    program, folder = need("mc"), tmp_path / "mc"
+    run(
+        shared_server,
+        [program, "--config-dir", folder, "alias", "set", "here", shared_server.url, ACCESS_KEY, SECRET_KEY],
+    )
+    assert "is ready" in run(shared_server, [program, "--config-dir", folder, "ready", "here"]).stdout
+
+
 def test_rclone_lists_and_links(shared_server: Served, tmp_path: Path) -> None:
     program = need("rclone")
     url = make_bucket(shared_server, "rclone-acl", "ObjectWriter")
