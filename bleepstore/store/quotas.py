@@ -52,7 +52,7 @@ class Quotas:
         self._engine.submit(PutQuota(**self._engine.stamp(), scope=scope, name=name, quota=None))
 
     def list_quotas(self) -> list[CountedQuota]:
-        """All quotas, those of accounts first, then those of buckets, with what is stored of each."""
+        """All quotas, with what is stored of each: of accounts first, then of buckets, then of users and roles."""
         self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             return reader.list_quotas()

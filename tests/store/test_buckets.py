@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 
@@ -135,8 +136,8 @@ def test_the_parts_of_an_object_in_pages(store: Store) -> None:
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 5, 1_000_000])
-def test_where_small_objects_are_stored_is_a_choice(limit: int) -> None:
-    with bleepstore.open(inline_limit=limit) as store:
+def test_where_small_objects_are_stored_is_a_choice(tmp_path: Path, limit: int) -> None:
+    with bleepstore.open(tmp_path, inline_limit=limit) as store:
         store.create_bucket("photos")
         for size in (0, 1, 5, 6, 100_000):
             store.put_object("photos", "k", b"x" * size)
