@@ -148,6 +148,7 @@ class SealedReader(io.RawIOBase):
         self._file: BinaryIO = io.BytesIO()
         self._sealed = memoryview(b"")
         self._groups: Iterator[_Group] = iter(())
+        self._failure: BaseException | None = None
         total = sum(part.size for part in layout)
         stop = min(stop, total)
         if start < stop or (not total and layout):
@@ -227,8 +228,17 @@ class SealedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, as far as there are bytes. After an error nothing in it is to be believed."""
-        view = memoryview(buffer).cast("B")[: self._left]
+        """Fill the buffer, as far as there are bytes. After an error nothing in it is to be believed, and each further
+        read raises it again: what comes next is of another place."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return self._read_into(memoryview(buffer).cast("B")[: self._left])
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _read_into(self, view: memoryview) -> int:
         filled = 0
         while filled < len(view):
             if self._rest:

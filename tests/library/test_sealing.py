@@ -158,6 +158,16 @@ def test_what_was_not_written_so_is_not_read(name: str) -> None:
         opened(TAMPERED[name], LAYOUT)
 
 
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("count", [1000, CHUNK, 3 * CHUNK])
+def test_who_reads_on_after_an_error_gets_it_again(start: int, count: int) -> None:
+    damaged = flipped(chunk(0).start)
+    reader = SealedReader(SEAL, "blob", LAYOUT, lambda begin, end: io.BytesIO(damaged[begin:end]), start, SIZE)
+    for _ in range(4):
+        with pytest.raises(BlobDamaged):
+            reader.read(count)
+
+
 def test_a_whole_of_a_shorter_object_is_not_the_beginning_of_a_longer_one() -> None:
     """Its last chunk is marked as the last one."""
     shorter = b"".join(SEAL.encrypt([pattern(CHUNK)], salt=bytes(16)))
