@@ -229,7 +229,7 @@ class SealedReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer, as far as there are bytes. After an error nothing in it is to be believed, and each further
-        read raises it again: what comes next is of another place."""
+        read raises it again: what comes next is of another position."""
         if self._failure is not None:
             raise self._failure
         try:
