@@ -25,6 +25,7 @@ import attrs
 
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
 from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.copying import make_file_durable
 from bleepstore.catalog.sqlite.snapshot import hash_of, write_copy
 from bleepstore.clock import SteadyClock
 from bleepstore.cluster_status import ClusterStatus
@@ -137,11 +138,11 @@ class CatalogStateMachine:
     def condemn(self, reason: str) -> None:
         """A file beside the catalog keeps it from being opened again."""
         (self._folder / _CONDEMNED).write_text(reason)
-        _sync(self._folder)
+        make_file_durable(self._folder)
 
     def make_durable(self) -> int:
         index = self.catalog.make_durable()
-        _sync(self._folder)  # the write-ahead log may be a new file
+        make_file_durable(self._folder)  # the write-ahead log may be a new file
         return index
 
     @property
@@ -176,7 +177,7 @@ class CatalogStateMachine:
             path.with_suffix(".lock").unlink(missing_ok=True)
         name = f"-{index}-{os.urandom(4).hex()}"
         path.rename(self._path(name))
-        _sync(self._folder)
+        make_file_durable(self._folder)
         return name
 
     def install(self, name: str) -> None:
@@ -409,10 +410,10 @@ def _make_folder(folder: Path) -> None:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     there = missing[-1].parent if missing else folder
     with contextlib.suppress(PermissionError):
-        _sync(there.parent)
+        make_file_durable(there.parent)
     for path in reversed(missing):
         path.mkdir(mode=0o700 if path == folder else 0o777, exist_ok=True)
-        _sync(path.parent)
+        make_file_durable(path.parent)
 
 
 def open_member(
@@ -520,12 +521,3 @@ class LocalCluster:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
-
-
-def _sync(folder: Path) -> None:
-    """The names in a directory are durable only after this."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

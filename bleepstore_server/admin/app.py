@@ -102,11 +102,10 @@ class AdminApp:
                 access_key = caller.access_key
                 if self.services.audit is not None:  # all calls are in the log, those that only read too
                     self.services.audit.check()
-            call = self._call(row, names, body, caller, environ, request_id)
-            is_named = "{" in row.path
-            named = None if is_named else _named(call.body)
+            call = self._call_of(row, names, body, caller, environ, request_id)
+            named = _named(row, call.body)
             answer = row.handler(call)
-            named = named if is_named else _named(answer) or named
+            named = _named(row, answer) or named
             response = answer if isinstance(answer, Response) else render(answer, row.status)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an answer
             refused = _refused(error, request_id)
@@ -137,7 +136,7 @@ class AdminApp:
             raise MethodNotAllowed(allowed)
         raise AdminError(404, "NotFound", "There is nothing of this path: /docs lists what there is.")
 
-    def _call(
+    def _call_of(
         self,
         row: Row,
         names: Mapping[str, str],
@@ -161,8 +160,10 @@ class AdminApp:
         )
 
 
-def _named(value: object) -> str | None:
+def _named(row: Row, value: object) -> str | None:
     """What a body or an answer is about, where the path does not name it. Of a key that is made the answer tells it."""
+    if "{" in row.path:
+        return None
     found = (getattr(value, field, None) for field in ("access_key", "name", "role", "user"))
     return next((one for one in found if isinstance(one, str) and one), None)
 

@@ -56,7 +56,7 @@ def services_of(
 def check_traces() -> None:
     """Raises StoreError without the extra `traces`."""
     with needing("server,traces"):
-        import bleepstore_server.traces.exporting  # noqa: F401
+        import bleepstore_server.traces.exporting  # noqa: F401  # whether it can be
 
 
 def start_traces(store: Store, config: ServerConfig, told: Callable[[int, int], object]) -> RequestTraces:

@@ -14,6 +14,7 @@ from bleepstore import cluster
 from bleepstore.catalog.apply import apply_once
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite import catalog as catalog_module
+from bleepstore.catalog.sqlite.copying import make_file_durable
 from bleepstore.catalog.sqlite.shared import BucketCache
 from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged
@@ -154,7 +155,7 @@ def name_of_a_new_log_is_not_synced(patch: Patch) -> None:
 
 
 def names_of_folders_and_states_are_not_synced(patch: Patch) -> None:
-    patch.setattr(cluster, "_sync", _ignore)
+    patch.setattr(cluster, "make_file_durable", _ignore)
 
 
 def name_of_the_write_ahead_log_is_not_synced(patch: Patch) -> None:
@@ -269,7 +270,7 @@ def _prepares(self: cluster.CatalogStateMachine, path: Path, index: int, without
     name = f"-{index}-0000"
     path.rename(self._path(name))
     if without != "durable":
-        cluster._sync(self._folder)
+        make_file_durable(self._folder)
     return name
 
 

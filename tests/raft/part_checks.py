@@ -31,17 +31,18 @@ from bleepstore.raft.messages import (
 from bleepstore.raft.snapshot_transfer import SharedCopies, receive
 from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import SnapshotRefused
-from bleepstore.raft.storage import LogTooNew
+from bleepstore.raft.storage import LogTooNew, MemoryLog
 from bleepstore.raft.transport import Chunk
 from bleepstore.raft.waiting import ProposalRefused, Proposals, TimedOut
 from tests.raft.driver import DrivenNode, Echo, Outbox
 from tests.raft.driver_checks import NAMES, Careful, memory_log
 
 
-def check_that_what_a_member_needs_is_kept(_: Path) -> None:
+def _log_of_a_member_that_fetches(max_log_bytes: int = 1 << 30) -> MemoryLog:
+    """After thirty commands, while a member fetches a snapshot of index 3."""
     log = memory_log(("a",))
     state_machine = Careful(log)
-    node = DrivenNode(log, state_machine, compact_after=5, keep_entries=0)
+    node = DrivenNode(log, state_machine, compact_after=5, keep_entries=0, max_log_bytes=max_log_bytes)
     node.elect()
     node.core.propose_conf(ConfChange(learn=("d",)))
     node.tick()
@@ -52,24 +53,15 @@ def check_that_what_a_member_needs_is_kept(_: Path) -> None:
         node.propose(f"{number}")
         state_machine.durable = state_machine.applied
         node.tick()
-    assert log.first_index() <= 4
+    return log
+
+
+def check_that_what_a_member_needs_is_kept(_: Path) -> None:
+    assert _log_of_a_member_that_fetches().first_index() <= 4
 
 
 def check_that_a_log_that_is_too_large_keeps_nothing_for_a_member(_: Path) -> None:
-    log = memory_log(("a",))
-    state_machine = Careful(log)
-    node = DrivenNode(log, state_machine, compact_after=5, keep_entries=0, max_log_bytes=500)
-    node.elect()
-    node.core.propose_conf(ConfChange(learn=("d",)))
-    node.tick()
-    for number in range(30):
-        member = node.core.tracker.progress["d"]
-        member.await_snapshot(3)
-        member.recent_active = True
-        node.propose(f"{number}")
-        state_machine.durable = state_machine.applied
-        node.tick()
-    assert log.first_index() > 4
+    assert _log_of_a_member_that_fetches(max_log_bytes=500).first_index() > 4
 
 
 def check_that_entries_are_applied_once_each(_: Path) -> None:

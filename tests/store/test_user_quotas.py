@@ -290,8 +290,8 @@ def test_a_count_is_right_whatever_is_done(photos: Store, ann: Caller, ben: Call
     for _ in range(50):
         with suppress(errors.S3Error, IndexError):
             chance.choice(steps)()
-    for caller in (ann, ben):
-        assert usage_of(photos, caller) == counted_anew(photos, caller)
+        for caller in (ann, ben):
+            assert usage_of(photos, caller) == counted_anew(photos, caller)
 
 
 def test_what_a_lifecycle_marks_is_nobodys(photos: Store) -> None:

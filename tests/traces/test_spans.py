@@ -160,7 +160,7 @@ def test_a_batch_is_linked_to_all_whose_changes_are_in_it(store: Store, traced: 
     with store.engine.catalog.transaction():  # nobody else can commit
         for count, thread in enumerate(threads, 1):
             thread.start()
-            wait_until(lambda count=count: len(committer._queue) == count)  # type: ignore[misc]
+            wait_until(lambda count=count: len(committer._queue) == count)  # type: ignore[misc]  # mypy has no default of a lambda
     for thread in threads:
         thread.join()
     (batch,) = [span for span in traced.spans if span.name == "commit.batch"]
@@ -222,7 +222,7 @@ def public(store: Store) -> Store:
 
 def client_of(store: Store, traced: Traced, *, shows_keys: bool = False, **options: object) -> Client:
     monitoring = Monitoring(traces=RequestTraces(traced.provider, shows_keys=shows_keys))
-    return Client(create_app(store, AppConfig(), monitoring=monitoring, **options))  # type: ignore[arg-type]
+    return Client(create_app(store, AppConfig(), monitoring=monitoring, **options))  # type: ignore[arg-type]  # those of create_app
 
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -14,7 +14,7 @@ from bleepstore.catalog.apply import apply, apply_once
 from bleepstore.catalog.records import RecordedEvent
 from bleepstore.catalog.sqlite.blank import give_blank, take_blank
 from bleepstore.catalog.sqlite.connection import open_reader, open_writer
-from bleepstore.catalog.sqlite.copying import HeldCatalog, PinnedData
+from bleepstore.catalog.sqlite.copying import HeldCatalog, PinnedData, make_file_durable
 from bleepstore.catalog.sqlite.reader import Reader, ReaderPool, SharedReader
 from bleepstore.catalog.sqlite.refusals import damaged
 from bleepstore.catalog.sqlite.schema import check_version, migrate
@@ -136,11 +136,7 @@ class Catalog:
             if self._path is not None:
                 # Commits since the last checkpoint are in the write-ahead log; it synced all others.
                 # SQLite holds no POSIX lock on this file that closing it could drop.
-                descriptor = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+                make_file_durable(Path(f"{self._path}-wal"))
         return index
 
     def watch(self, listener: Callable[[Sequence[RecordedEvent]], None] | None) -> None:
