@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from tests.backends.emulators import Announcing, free_port, need
 from tests.serving.conftest import make_certificate
+from tests.stopping import stop
 
 USER, PASSWORD = "bleepstore", "a-secret-of-tests"
 
@@ -65,7 +66,7 @@ class Broker:
 
     def freeze(self) -> None:
         """It has the port and its connections, and does not answer."""
-        self._running.process.send_signal(signal.SIGSTOP)
+        stop(self._running.process.pid)
 
     def thaw(self) -> None:
         self._running.process.send_signal(signal.SIGCONT)

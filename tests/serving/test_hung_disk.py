@@ -21,6 +21,7 @@ from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.settings import Settings
 from bleepstore_server.http1.tasks import Pool
 from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, Served
+from tests.stopping import stop
 from tests.tracing import can_trace
 
 Serve = Callable[..., Served]
@@ -88,7 +89,8 @@ def test_a_provider_that_hangs_holds_no_health_checks(serve: Serve, tmp_path: Pa
     s3 = served.client(read_timeout=20)
     s3.create_bucket(Bucket="open", ACL="public-read-write")
     s3.put_object(Bucket="open", Key="hangs", Body=bytes(SIZE), ACL="public-read")
-    os.killpg(provider.process.pid, signal.SIGSTOP)
+    for pid in (provider.process.pid, *children_of(provider.process.pid)):
+        stop(pid)
     try:
         with contextlib.ExitStack() as stack:
             held = [ask(served, "hangs", stack) for _ in range(THREADS + 2)]
@@ -103,13 +105,17 @@ def test_a_provider_that_hangs_holds_no_health_checks(serve: Serve, tmp_path: Pa
         os.killpg(provider.process.pid, signal.SIGCONT)
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @contextlib.contextmanager
 def hanging(served: Served, call: str) -> Iterator[None]:
     """A block in which each system call of a kind hangs in the only worker."""
     pid = served.process.pid
-    (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (worker,) = children_of(pid)
     command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
-    tracer = subprocess.Popen([*command, "-e", f"inject={call}:delay_enter=100s", "-p", worker])
+    tracer = subprocess.Popen([*command, "-e", f"inject={call}:delay_enter=100s", "-p", str(worker)])
     try:
         traced = f"TracerPid:\t{tracer.pid}\n"
         while any(traced not in (task / "status").read_text() for task in Path(f"/proc/{worker}/task").iterdir()):

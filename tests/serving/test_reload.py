@@ -17,6 +17,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from tests.serving.conftest import Served, make_certificate
+from tests.stopping import stop
 
 Serve = Callable[..., Served]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="sees workers by Linux's /proc")
@@ -180,7 +181,7 @@ def test_a_configured_key_that_is_taken_away_does_not_come_back(serve: Serve, tm
 def test_what_waits_for_a_worker_that_hangs_is_answered_by_another(serve: Serve) -> None:
     server = serve("--workers", "2")
     stopped = min(workers_of(server))
-    os.kill(stopped, signal.SIGSTOP)
+    stop(stopped)
     try:
         for _ in range(12):  # half of them would wait for the worker that is stopped
             assert requests.get(f"{server.url}/healthz", timeout=20).status_code == 200
@@ -191,7 +192,7 @@ def test_what_waits_for_a_worker_that_hangs_is_answered_by_another(serve: Serve)
 def test_who_waits_for_a_worker_that_ends_is_answered_by_the_next(serve: Serve) -> None:
     server = serve("--workers", "1")
     (worker,) = workers_of(server)
-    os.kill(worker, signal.SIGSTOP)
+    stop(worker)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.request("GET", "/healthz")  # it is connected, and nobody has accepted it
     os.kill(worker, signal.SIGKILL)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from botocore.exceptions import ClientError
 
 from tests.serving.conftest import Served
+from tests.stopping import stop
 from tests.store.test_stopped_writer import HOLDER, WAIT_LESS
 
 Serve = Callable[..., Served]
@@ -39,7 +40,7 @@ def test_a_server_refuses_writes_soon_and_goes_on_reading(serve: Serve) -> None:
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    os.kill(holder.pid, signal.SIGSTOP)
+    stop(holder.pid)
     refused: list[tuple[str, int]] = []
 
     def write() -> None:

@@ -15,6 +15,7 @@ import pytest
 import bleepstore
 from bleepstore.catalog.sqlite import writer
 from bleepstore.errors import SlowDown
+from tests.stopping import stop
 
 #: How long a writer waits here: enough for whoever has the lock and was not stopped, and no five seconds.
 SECONDS = 1.0
@@ -41,7 +42,7 @@ def test_a_stopped_holder_of_the_lock_keeps_no_one_for_long(tmp_path: Path, monk
         )
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        os.kill(holder.pid, signal.SIGSTOP)
+        stop(holder.pid)
         refused: list[BaseException] = []
 
         def write() -> None:
