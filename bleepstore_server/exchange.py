@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -97,7 +97,7 @@ class Request(SentBody):
 
 #: Stands for a request that could not be read.
 UNPARSED = Request(
-    method="", raw_path="", raw_query=(), query={}, signed=SignedRequest("", "", (), ()), headers={}, bucket=None,
+    method="", raw_path="", raw_query=(), query={}, signed=SignedRequest("", "", (), {}), headers={}, bucket=None,
     key=None, virtual_host=False, scheme="", host="", environ={},
 )  # fmt: skip
 
@@ -302,6 +302,19 @@ def _blurred_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
             yield name.replace("_", "-"), environ[name]
 
 
+def _join_fields(sent: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Header fields by their names in lower case, the values of a repeated one joined by commas (RFC 9110 section
+    5.3)."""
+    lines = [(name.lower(), value) for name, value in sent]
+    fields = dict(lines)
+    if len(fields) < len(lines):
+        fields = {}
+        for name, value in lines:
+            trimmed = value.strip(" \t")  # what Unicode counts as spaces are bytes of a value here
+            fields[name] = f"{fields[name]},{trimmed}" if name in fields else trimmed
+    return fields
+
+
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -372,18 +385,17 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
                 name, value = _decode(name, unquote_plus), _decode(value, unquote_plus)
             query.setdefault(name, value)
     sent = environ.get("bleepstore.headers")
-    header_list = [(name.lower(), value) for name, value in (_blurred_headers(environ) if sent is None else sent)]
-    signed = SignedRequest(environ["REQUEST_METHOD"], raw_path, raw_query, header_list)
-    headers = signed.fields
+    headers = _join_fields(_blurred_headers(environ) if sent is None else sent)
     host = headers.get("host", "")
     _check_framing(environ, headers, host)
     bucket, key, virtual_host = _locate(raw_path, host, domains)
+    method = environ["REQUEST_METHOD"]
     return Request(
-        method=signed.method,
+        method=method,
         raw_path=raw_path,
         raw_query=raw_query,
         query=query,
-        signed=signed,
+        signed=SignedRequest(method, raw_path, raw_query, headers),
         headers=headers,
         bucket=bucket,
         key=key,

@@ -79,12 +79,9 @@ def _resource_parameters(request: SignedRequest) -> list[str]:
 def _string_to_sign(request: SignedRequest, date: str, bucket: str | None, in_query: Mapping[str, str]) -> str:
     """`in_query` are header fields in the query, which count where no such field is sent."""
     fields = dict(in_query)
-    sent: dict[str, str] = {}
-    for name, value in request.headers:
+    for name, value in request.fields.items():
         if name.startswith("x-amz-") or name in ("content-md5", "content-type"):
-            text = _read(value).strip(" \t")
-            sent[name] = f"{sent[name]},{text}" if name in sent else text
-    fields |= sent
+            fields[name] = _read(value).strip(" \t")
     kept = _resource_parameters(request)
     resource = (f"/{bucket}" if bucket else "") + request.raw_path + ("?" + "&".join(kept) if kept else "")
     lines = [request.method, fields.pop("content-md5", ""), fields.pop("content-type", ""), date]

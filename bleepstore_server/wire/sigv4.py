@@ -45,7 +45,6 @@ _MAX_CACHED_TEXTS = 128
 _NO_FIELDS: Mapping[str, str] = {}
 
 RawQuery = Sequence[tuple[str, str | None]]
-Headers = Sequence[tuple[str, str]]
 
 
 class Secret(Protocol):
@@ -63,25 +62,13 @@ class SignedRequest:
     """The signed parts of a request, as they were sent.
 
     `raw_path` is the path of the request target, percent-encoded; `query` its raw (name, value) pairs, value None where
-    there was no "="; `headers` have lower-case names in the order of arrival, with the bytes of values as Latin-1.
-    `fields` are the same by their names, the values of a repeated one joined by commas.
+    there was no "="; `fields` are the header fields by their lower-case names, with the bytes of values as Latin-1.
     """
 
     method: str
     raw_path: str
     query: RawQuery
-    headers: Headers
-    fields: dict[str, str] = attrs.field(init=False, eq=False, repr=False)
-
-    @fields.default
-    def _join(self) -> dict[str, str]:
-        fields = dict(self.headers)
-        if len(fields) < len(self.headers):
-            fields = {}
-            for name, value in self.headers:
-                trimmed = value.strip(_BLANKS)
-                fields[name] = f"{fields[name]},{trimmed}" if name in fields else trimmed
-        return fields
+    fields: dict[str, str]
 
 
 @attrs.frozen
@@ -354,7 +341,7 @@ def _check_covered(request: SignedRequest, signed: _SignedNames) -> None:
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": "host"})
     unsigned = request.fields.keys() - signed.covered
     if unsigned and any(map(_IS_AMZ, unsigned)):
-        left_out = [name for name, _value in request.headers if name in unsigned and _IS_AMZ(name)]
+        left_out = [name for name in request.fields if name in unsigned and _IS_AMZ(name)]
         raise RequestError(
             "AccessDenied",
             _NOT_SIGNED,
@@ -590,7 +577,7 @@ def presign(
         *([] if token is None else [(TOKEN_IN_QUERY, quote(token, safe=_UNRESERVED))]),
         ("X-Amz-SignedHeaders", "host"),
     ]
-    request = SignedRequest(method, path, pairs, [("host", host)])
+    request = SignedRequest(method, path, pairs, {"host": host})
     claim = _Claim(_Credential(access_key, date[:8], region, "s3", scope), date, _names_of("host"), "")
     to_sign, _ = string_to_sign(request, claim, UNSIGNED, as_sent=True)
     signature = _hmac(signing_key(secret_key, date[:8], region, "s3"), to_sign).hex()
