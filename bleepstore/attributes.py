@@ -1,13 +1,13 @@
 """How what goes with an object is stored: one row for each field of `ObjectAttributes`.
 
-From these rows come the columns of the tables of versions and uploads, and the form of attributes in records. A new
-attribute is a field of `ObjectAttributes`, a row here, and a migration that gives both tables its column. What was
-written before has no such attribute, which means what `absent` says; so `absent` is never changed.
+From these rows come the columns of the tables of versions and uploads (`bleepstore.catalog.sqlite.rows`), and the form
+of attributes in records. A new attribute is a field of `ObjectAttributes`, a row here, and a migration that gives both
+tables its column. What was written before has no such attribute, which means what `absent` says; so `absent` is never
+changed.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -16,11 +16,9 @@ import attrs
 
 from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.model import (
-    NO_ATTRIBUTES,
     NO_SYSTEM,
     Grant,
     Group,
-    ObjectAttributes,
     Permission,
     Restoration,
     SystemMetadata,
@@ -165,6 +163,10 @@ def load_encryption(text: str | None) -> Encryption | None:
     return None if text is None else _read_encryption(json.loads(text))
 
 
+#: A JSON value as a column holds it.
+dump: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 @attrs.frozen
 class Attribute:
     """`to_json` and `from_json` give what a record holds. A column holds that as text, or NULL for what is absent."""
@@ -189,50 +191,5 @@ ATTRIBUTES = (
     Attribute("encryption", None, _write_encryption, _read_encryption, is_frozen=False),
     Attribute("replication", None, _write_replication, _read_replication),
 )
-#: The columns of the attributes, in the order of `columns_of`.
+#: What the columns are called.
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)
-_ALL_ABSENT = (None,) * len(ATTRIBUTES)
-
-
-_DEFAULTS = tuple((attribute, getattr(NO_ATTRIBUTES, attribute.name)) for attribute in ATTRIBUTES)
-
-
-def dump(value: object) -> str:
-    """A JSON value as a column holds it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def columns_of(attributes: ObjectAttributes) -> list[str | None]:
-    """The values of `COLUMNS`: equal attributes have equal ones."""
-    if attributes == NO_ATTRIBUTES:
-        return [None] * len(ATTRIBUTES)
-    columns: list[str | None] = []
-    for attribute, default in _DEFAULTS:
-        value = getattr(attributes, attribute.name)
-        if value is default or value == default:
-            columns.append(None)
-        else:
-            made = attribute.to_json(value)
-            columns.append(made if attribute.is_text else dump(made))
-    return columns
-
-
-def _loader(attribute: Attribute) -> Callable[[str], Any]:
-    def load(text: str) -> Any:
-        return attribute.from_json(text if attribute.is_text else json.loads(text))
-
-    return functools.lru_cache(maxsize=1024)(load) if attribute.is_frozen else load
-
-
-_LOADERS = tuple((attribute.name, _loader(attribute)) for attribute in ATTRIBUTES)
-
-
-def from_columns(columns: tuple[str | None, ...]) -> ObjectAttributes:
-    """The attributes whose `COLUMNS` these are."""
-    if columns == _ALL_ABSENT:
-        return NO_ATTRIBUTES
-    given: dict[str, Any] = {}
-    for (name, load), text in zip(_LOADERS, columns, strict=True):
-        if text is not None:
-            given[name] = load(text)
-    return ObjectAttributes(**given)

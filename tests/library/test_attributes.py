@@ -10,8 +10,9 @@ import attrs
 import pytest
 
 from bleepstore import codec
-from bleepstore.attributes import ATTRIBUTES, COLUMNS, columns_of, from_columns
+from bleepstore.attributes import ATTRIBUTES, COLUMNS
 from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.rows import columns_of, from_columns
 from bleepstore.commands import PutObject
 from bleepstore.model import (
     NO_ATTRIBUTES,

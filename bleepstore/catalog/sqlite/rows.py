@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bleepstore.acl_rules import is_enforced
+from bleepstore.attributes import ATTRIBUTES, Attribute, dump, read_grants, read_retention, write_grants
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_COLUMNS
-from bleepstore.attributes import dump, from_columns, read_grants, read_retention, write_grants
 from bleepstore.bucket_settings import from_documents
 from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.digests import Algorithm
 from bleepstore.model import (
+    NO_ATTRIBUTES,
     NO_SETTINGS,
     Acl,
     Bucket,
@@ -21,6 +22,7 @@ from bleepstore.model import (
     Checksum,
     ChecksumType,
     Credential,
+    ObjectAttributes,
     ObjectVersion,
     Owner,
     Part,
@@ -59,6 +61,46 @@ def make_protected(row: tuple[Any, ...]) -> ProtectedVersion:
     bucket, key, version_id, retention, legal_hold = row
     until = None if retention is None else read_retention(json.loads(retention))
     return ProtectedVersion(bucket, key, version_id, until, legal_hold == "true")
+
+
+_ALL_ABSENT = (None,) * len(ATTRIBUTES)
+_DEFAULTS = tuple((attribute, getattr(NO_ATTRIBUTES, attribute.name)) for attribute in ATTRIBUTES)
+
+
+def columns_of(attributes: ObjectAttributes) -> list[str | None]:
+    """The values of `ATTRIBUTE_COLUMNS`: equal attributes have equal ones."""
+    if attributes == NO_ATTRIBUTES:
+        return [None] * len(ATTRIBUTES)
+    columns: list[str | None] = []
+    for attribute, default in _DEFAULTS:
+        value = getattr(attributes, attribute.name)
+        if value is default or value == default:
+            columns.append(None)
+        else:
+            made = attribute.to_json(value)
+            columns.append(made if attribute.is_text else dump(made))
+    return columns
+
+
+def _loader(attribute: Attribute) -> Callable[[str], Any]:
+    def load(text: str) -> Any:
+        return attribute.from_json(text if attribute.is_text else json.loads(text))
+
+    return functools.lru_cache(maxsize=1024)(load) if attribute.is_frozen else load
+
+
+_LOADERS = tuple((attribute.name, _loader(attribute)) for attribute in ATTRIBUTES)
+
+
+def from_columns(columns: tuple[str | None, ...]) -> ObjectAttributes:
+    """The attributes whose `ATTRIBUTE_COLUMNS` these are."""
+    if columns == _ALL_ABSENT:
+        return NO_ATTRIBUTES
+    given: dict[str, Any] = {}
+    for (name, load), text in zip(_LOADERS, columns, strict=True):
+        if text is not None:
+            given[name] = load(text)
+    return ObjectAttributes(**given)
 
 
 BUCKET_COLUMNS = (

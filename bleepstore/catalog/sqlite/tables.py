@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Sequence
 
 import apsw
 
-from bleepstore.attributes import COLUMNS, columns_of, dump, from_columns
+from bleepstore.attributes import COLUMNS, dump
 from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.outbox import OutboxTables
@@ -21,8 +20,10 @@ from bleepstore.catalog.sqlite.rows import (
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
     VERSION_BY_ID,
+    columns_of,
     dump_acl,
     dump_parts,
+    from_columns,
     load_acl,
     make_upload,
     make_user,
@@ -253,7 +254,7 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
     # -- roles and sessions
 
     def put_role(self, command: PutRole) -> None:
-        policies = json.dumps(dict(sorted(command.policies.items())), ensure_ascii=False, separators=(",", ":"))
+        policies = dump(dict(sorted(command.policies.items())))
         self._execute(
             "INSERT INTO role VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, name) DO UPDATE SET "
             "trust_policy = excluded.trust_policy, policies = excluded.policies, "
