@@ -14,7 +14,7 @@ import attrs
 from bleepstore.access import ANONYMOUS, Action, Caller, LiveSession
 from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
-from bleepstore.model import Credential, DeletedObject
+from bleepstore.model import Credential, DeletedObject, ObjectVersion
 from bleepstore.ownership import Payer
 from bleepstore.rates import RateLimit
 from bleepstore.store import DeleteFailure, Store
@@ -23,6 +23,7 @@ from bleepstore_server.app_config import AppConfig
 from bleepstore_server.rates import RateMeter
 from bleepstore_server.wire import bodies, encryption, headers
 from bleepstore_server.wire.bodies import SentBody
+from bleepstore_server.wire.documents.text import encode_url
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import SignedRequest
 
@@ -270,6 +271,15 @@ class Exchange:
         except S3Error:
             return False
         return True
+
+    def location_of(self, version: ObjectVersion) -> str:
+        """The URL of an object that was written, as answers show it."""
+        request = self.request
+        base = f"{request.scheme}://{request.host}"
+        if self.config.public_endpoint:
+            base = self.config.public_endpoint.rstrip("/")
+        bucket = "" if request.virtual_host else f"/{version.bucket}"
+        return f"{base}{bucket}/{encode_url(version.key)}"
 
     def names(self) -> Callable[[str], str]:
         return self.store.display_name

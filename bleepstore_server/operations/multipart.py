@@ -9,7 +9,6 @@ from bleepstore.pages import UploadPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.listings import encoding_type, marker_of
 from bleepstore_server.operations.object_lock import check_digest
-from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import bodies
 from bleepstore_server.wire import headers as h
@@ -134,7 +133,7 @@ def complete_multipart_upload(exchange: Exchange) -> Response:
     )
     response = xml(
         CompleteMultipartUploadResult(
-            location=location_of(exchange, version),
+            location=exchange.location_of(version),
             bucket=exchange.bucket,
             key=exchange.key,
             etag=version.etag,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from bleepstore.errors import NotModified
-from bleepstore.model import MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion, PartSummary
+from bleepstore.model import MAX_PAGE, Checksum, ChecksumType, DeletedObject, ObjectVersion, PartSummary
 from bleepstore.store import DeleteFailure, StoredObject
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.object_lock import check_digest, lock_headers
@@ -29,7 +29,6 @@ from bleepstore_server.wire.documents.objects import (
     ObjectPart,
     ObjectParts,
 )
-from bleepstore_server.wire.documents.text import encode_url
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.expiry import expiration_header
 from bleepstore_server.wire.object_lock import bypasses_governance
@@ -129,7 +128,7 @@ def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     version = stored.version
     exchange.object_size = version.size
     with_checksum = exchange.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
-    checksum = _checksum_of_body(stored) if with_checksum else []
+    checksum, parts_count = _checksum_of_body(stored) if with_checksum else (None, None)
     headers = h.object_headers(version, exchange.encryption_headers(version.attributes.encryption))
     if version.attributes.tags and may_count_tags(exchange):
         headers.append(("x-amz-tagging-count", str(len(version.attributes.tags))))
@@ -152,18 +151,20 @@ def _describe(exchange: Exchange, stored: StoredObject) -> Response:
             headers.pop()
     if stored.part is not None and version.parts_count is not None:
         headers.append(("x-amz-mp-parts-count", str(version.parts_count)))
-    headers += checksum
+    if checksum is not None:
+        headers += h.checksum_headers(checksum, parts_count)
     return Response(status, headers)
 
 
-def _checksum_of_body(stored: StoredObject) -> Headers:
-    """The checksum of what the body holds: the whole object or, of those that have their own, one part."""
+def _checksum_of_body(stored: StoredObject) -> tuple[Checksum | None, int | None]:
+    """The checksum of what the body holds, and of how many parts: of the whole object or, of those that have their own,
+    of one part."""
     version, part = stored.version, stored.part
     checksum = version.checksum
     if checksum is None or checksum.type != ChecksumType.COMPOSITE or part is None or part.checksum is None:
         is_whole = not stored.partial or stored.length == version.size
-        return h.checksum_headers(checksum, version.parts_count) if is_whole else []
-    return h.checksum_headers(attrs.evolve(checksum, value=part.checksum))
+        return (checksum, version.parts_count) if is_whole else (None, None)
+    return attrs.evolve(checksum, value=part.checksum), None
 
 
 def get_object(exchange: Exchange) -> Response:
@@ -378,11 +379,3 @@ def _object_parts(
             for part in page
         ],
     )
-
-
-def location_of(exchange: Exchange, version: ObjectVersion) -> str:
-    base = f"{exchange.request.scheme}://{exchange.request.host}"
-    if exchange.config.public_endpoint:
-        base = exchange.config.public_endpoint.rstrip("/")
-    bucket = "" if exchange.request.virtual_host else f"/{version.bucket}"
-    return f"{base}{bucket}/{encode_url(version.key)}"

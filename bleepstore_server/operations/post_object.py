@@ -13,7 +13,6 @@ from bleepstore.model import MAX_SINGLE_PUT, ObjectAttributes, ObjectVersion
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import Signer, identify
 from bleepstore_server.operations.object_lock import check_digest
-from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import bodies, encryption, object_lock, post_policy
 from bleepstore_server.wire import headers as h
@@ -125,7 +124,7 @@ def _acl(fields: Mapping[str, str], exchange: Exchange) -> AclRequest | None:
 
 def _answer(exchange: Exchange, form: Form, version: ObjectVersion) -> Response:
     """ "success_action_redirect", else "success_action_status" of 200, 201 or 204 (the default)."""
-    location = location_of(exchange, version)
+    location = exchange.location_of(version)
     etag: list[tuple[str, str]] = [
         ("ETag", f'"{version.etag}"'),
         *exchange.encryption_headers(version.encryption, form.fields, with_context=True),

@@ -100,7 +100,7 @@ class SentBody:
             raise RequestError("InvalidArgument", "x-amz-decoded-content-length is not a number.")
         return int(text)
 
-    @property
+    @cached_property
     def trailer_names(self) -> tuple[str, ...]:
         """The names of the trailers that the header announces."""
         text = self.headers.get("x-amz-trailer")
