@@ -64,14 +64,12 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Permission,
-    ReadCondition,
     Restoration,
     RestoreTier,
     SystemMetadata,
     Upload,
     User,
     Versioning,
-    WriteCondition,
 )
 from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
@@ -85,6 +83,7 @@ from bleepstore.pages import (
     UploadPage,
     VersionPage,
 )
+from bleepstore.preconditions import ReadCondition, WriteCondition
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
 from bleepstore.rates import Rate, RateLimit, RateScope
 from bleepstore.roles import Role

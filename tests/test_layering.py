@@ -20,8 +20,8 @@ SERVER = ROOT / "bleepstore_server"
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
 BASE = frozenset(
     {
-        "errors", "posix", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings",
-        "names", "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
+        "errors", "posix", "clock", "object_lock", "encryption", "model", "preconditions", "pages", "attributes",
+        "bucket_settings", "names", "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
         "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
         "inventory", "replication", "cluster_status",
     }
@@ -29,6 +29,7 @@ BASE = frozenset(
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "posix": frozenset({"errors"}),
+    "preconditions": frozenset({"errors"}),
     "clock": frozenset(),
     "digests": frozenset(),
     "object_lock": frozenset({"errors"}),
@@ -72,7 +73,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "sealing": frozenset({"errors", "posix", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model", "names", "object_lock", "encryption", "ownership", "rates", "roles"}),
+    "access": frozenset({"errors", "model", "preconditions", "names", "object_lock", "encryption", "ownership"})
+    | {"rates", "roles"},
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},

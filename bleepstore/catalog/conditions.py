@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bleepstore.catalog.records import StoredVersion
 from bleepstore.errors import AccessDenied, NoSuchKey, PreconditionFailed, S3Error
-from bleepstore.model import WriteCondition
+from bleepstore.preconditions import WriteCondition
 
 
 def check_write(condition: WriteCondition, etag: str | None, bucket: str, key: str) -> S3Error | None:

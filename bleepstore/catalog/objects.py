@@ -39,17 +39,10 @@ from bleepstore.commands import (
 )
 from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, ObjectLocked, S3Error
 from bleepstore.events import UNKNOWN_ORIGIN
-from bleepstore.model import (
-    NULL_VERSION,
-    UNCONDITIONAL,
-    BlobRef,
-    ObjectAttributes,
-    Owner,
-    Versioning,
-    WriteCondition,
-)
+from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Owner, Versioning
 from bleepstore.names import is_version_id
 from bleepstore.object_lock import ObjectLock, Retention, check_future, is_locked, no_lock
+from bleepstore.preconditions import UNCONDITIONAL, WriteCondition
 
 #: The sequence of no version, for uploads that began with one that was deleted since.
 GONE = -1

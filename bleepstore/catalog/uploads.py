@@ -23,7 +23,8 @@ from bleepstore.commands import (
 )
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
 from bleepstore.events import Origin
-from bleepstore.model import NULL_VERSION, UNCONDITIONAL, BlobRef, ObjectAttributes, Upload, is_arn
+from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Upload, is_arn
+from bleepstore.preconditions import UNCONDITIONAL
 from bleepstore.quotas import Growth, Usage
 
 _BY_COMPLETION = Origin(event="ObjectCreated:CompleteMultipartUpload")

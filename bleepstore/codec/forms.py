@@ -48,7 +48,6 @@ from bleepstore.digests import Algorithm
 from bleepstore.events import Event, EventRule, FailedReplication, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
-    UNCONDITIONAL,
     Acl,
     BlobRef,
     BucketSetting,
@@ -62,8 +61,8 @@ from bleepstore.model import (
     Restoration,
     UploadToken,
     Versioning,
-    WriteCondition,
 )
+from bleepstore.preconditions import UNCONDITIONAL, WriteCondition
 from bleepstore.quotas import Quota, QuotaScope
 from bleepstore.rates import Rate, RateScope
 from bleepstore.replication import ReplicationStatus

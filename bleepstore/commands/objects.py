@@ -12,7 +12,6 @@ from bleepstore.events import BY_LIFECYCLE, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     NO_ATTRIBUTES,
-    UNCONDITIONAL,
     Acl,
     BlobRef,
     Checksum,
@@ -20,9 +19,9 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
-    WriteCondition,
 )
 from bleepstore.object_lock import Retention
+from bleepstore.preconditions import UNCONDITIONAL, WriteCondition
 
 
 @attrs.frozen(kw_only=True)

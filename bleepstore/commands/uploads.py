@@ -9,15 +9,14 @@ from bleepstore.digests import Algorithm
 from bleepstore.events import Origin
 from bleepstore.model import (
     NO_ATTRIBUTES,
-    UNCONDITIONAL,
     Checksum,
     ChecksumType,
     ObjectAttributes,
     Owner,
     PartSummary,
     UploadToken,
-    WriteCondition,
 )
+from bleepstore.preconditions import UNCONDITIONAL, WriteCondition
 
 
 @attrs.frozen(kw_only=True)

@@ -21,11 +21,10 @@ from bleepstore.model import (
     CompletedPart,
     ObjectAttributes,
     ObjectVersion,
-    ReadCondition,
     SystemMetadata,
     Upload,
-    WriteCondition,
 )
+from bleepstore.preconditions import ReadCondition, WriteCondition
 from bleepstore.store import Store
 
 #: The buffer doubles after so many parts, so that 10,000 of them reach S3's 5 TiB.

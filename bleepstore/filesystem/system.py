@@ -32,15 +32,9 @@ from bleepstore.filesystem.files import BleepStoreFile, copy_parts, counted, pou
 from bleepstore.filesystem.instances import Instances
 from bleepstore.filesystem.refusals import as_os_error, told_as_os_errors
 from bleepstore.filesystem.stores import OpenFolder, name_of, named_store, open_folder, shared_store
-from bleepstore.model import (
-    MAX_PAGE,
-    MAX_SINGLE_PUT,
-    ByteRange,
-    ObjectVersion,
-    ReadCondition,
-    WriteCondition,
-)
+from bleepstore.model import MAX_PAGE, MAX_SINGLE_PUT, ByteRange, ObjectVersion
 from bleepstore.pages import ListedObject
+from bleepstore.preconditions import ReadCondition, WriteCondition
 from bleepstore.store import DeleteFailure, Store
 from bleepstore.store.new_objects import copied_attributes
 

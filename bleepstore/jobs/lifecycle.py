@@ -32,7 +32,8 @@ from bleepstore.lifecycle_due import (
     enabled,
     written_until,
 )
-from bleepstore.model import DAY_MS, Bucket, BucketSetting, Upload, WriteCondition
+from bleepstore.model import DAY_MS, Bucket, BucketSetting, Upload
+from bleepstore.preconditions import WriteCondition
 
 _PAGE = 250
 _INTERVAL_MS = 3600 * 1000

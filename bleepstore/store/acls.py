@@ -19,7 +19,8 @@ from bleepstore.access import (
 from bleepstore.acl_rules import check_public, is_enforced
 from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import UNCONDITIONAL, Acl, Bucket, ObjectVersion
+from bleepstore.model import Acl, Bucket, ObjectVersion
+from bleepstore.preconditions import UNCONDITIONAL
 from bleepstore.store.engine import Engine
 from bleepstore.store.new_objects import as_owned
 from bleepstore.store.stored_objects import StoredObjects

@@ -28,7 +28,8 @@ from bleepstore.errors import (
     S3Error,
 )
 from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
-from bleepstore.model import Bucket, WriteCondition
+from bleepstore.model import Bucket
+from bleepstore.preconditions import WriteCondition
 from bleepstore.store.keyed_engine import KeptRights, KeyedEngine, ObjectKey, adoption, rights
 
 _log = logging.getLogger("bleepstore.store")

@@ -33,14 +33,13 @@ from bleepstore.model import (
     Grant,
     ObjectAttributes,
     Owner,
-    ReadCondition,
     RestoreTier,
     SystemMetadata,
     Versioning,
-    WriteCondition,
 )
 from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
+from bleepstore.preconditions import ReadCondition, WriteCondition
 from bleepstore.store.snapshots import Snapshot
 
 

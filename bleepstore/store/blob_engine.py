@@ -25,7 +25,8 @@ from bleepstore.commands import (
 )
 from bleepstore.committer import Committer
 from bleepstore.errors import BlobBusy, S3Error
-from bleepstore.model import BlobRef, Bucket, Upload, UploadToken, WriteCondition
+from bleepstore.model import BlobRef, Bucket, Upload, UploadToken
+from bleepstore.preconditions import WriteCondition
 
 #: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
 _OPEN_ATTEMPTS = 5

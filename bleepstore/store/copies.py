@@ -37,7 +37,6 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     STANDARD,
-    UNCONDITIONAL,
     BlobRef,
     Bucket,
     ByteRange,
@@ -48,11 +47,10 @@ from bleepstore.model import (
     ObjectVersion,
     Owner,
     Part,
-    ReadCondition,
     Upload,
-    WriteCondition,
 )
 from bleepstore.names import check_key
+from bleepstore.preconditions import UNCONDITIONAL, ReadCondition, WriteCondition
 from bleepstore.store.arguments import CopyOptions, CopyPartOptions
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM

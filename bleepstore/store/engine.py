@@ -48,9 +48,9 @@ from bleepstore.model import (
     BucketSettings,
     ObjectAttributes,
     Versioning,
-    WriteCondition,
 )
 from bleepstore.object_lock import check_future, no_lock
+from bleepstore.preconditions import WriteCondition
 from bleepstore.quotas import Growth
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock

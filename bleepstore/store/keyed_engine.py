@@ -52,8 +52,9 @@ from bleepstore.errors import (
     S3Error,
 )
 from bleepstore.events import UNKNOWN_ORIGIN, Origin
-from bleepstore.model import NULL_VERSION, BlobRef, Bucket, Grant, Owner, Upload, UploadToken, WriteCondition
+from bleepstore.model import NULL_VERSION, BlobRef, Bucket, Grant, Owner, Upload, UploadToken
 from bleepstore.names import is_version_id
+from bleepstore.preconditions import WriteCondition
 
 _ATTEMPTS = 20
 #: A write replaces the bytes before the catalog knows, so a key that is written all the time is looked up often.

@@ -38,16 +38,15 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     NULL_VERSION,
-    UNCONDITIONAL,
     Bucket,
     Checksum,
     DeletedObject,
     ObjectAttributes,
     ObjectVersion,
-    WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id
 from bleepstore.pages import ObjectPage
+from bleepstore.preconditions import UNCONDITIONAL, WriteCondition
 from bleepstore.store.arguments import PutOptions
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine

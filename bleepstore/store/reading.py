@@ -15,9 +15,9 @@ from bleepstore.model import (
     ObjectAttributes,
     ObjectVersion,
     PartSummary,
-    ReadCondition,
     to_datetime,
 )
+from bleepstore.preconditions import ReadCondition
 from bleepstore.store.span_file import SpanFile
 
 

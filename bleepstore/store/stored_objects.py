@@ -42,9 +42,9 @@ from bleepstore.model import (
     ByteRange,
     ObjectVersion,
     PartSummary,
-    ReadCondition,
 )
 from bleepstore.names import check_key, check_version_id
+from bleepstore.preconditions import ReadCondition
 from bleepstore.store.arguments import ReadOptions
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.new_objects import as_owned

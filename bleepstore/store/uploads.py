@@ -45,7 +45,6 @@ from bleepstore.model import (
     MIN_PART,
     NO_ATTRIBUTES,
     NULL_VERSION,
-    UNCONDITIONAL,
     BlobRef,
     Bucket,
     Checksum,
@@ -55,10 +54,10 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
-    WriteCondition,
 )
 from bleepstore.names import check_key
 from bleepstore.pages import PartPage, UploadPage
+from bleepstore.preconditions import UNCONDITIONAL, WriteCondition
 from bleepstore.quotas import Growth, Usage
 from bleepstore.store.arguments import CompletionOptions, PartOptions, UploadOptions
 from bleepstore.store.blob_engine import Write

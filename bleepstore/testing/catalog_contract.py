@@ -36,8 +36,8 @@ from bleepstore.model import (
     Permission,
     SystemMetadata,
     UploadToken,
-    WriteCondition,
 )
+from bleepstore.preconditions import WriteCondition
 from bleepstore.quotas import Quota, QuotaScope, Usage
 from bleepstore.testing.catalog_commands import ALICE, ANN, BOB, Commands, seen
 from bleepstore.testing.outbox_contract import OutboxContract

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from werkzeug.wrappers import Response
 
 from bleepstore.errors import InvalidArgument
-from bleepstore.model import ObjectVersion, ReadCondition, RestoreTier, SystemMetadata, WriteCondition
+from bleepstore.model import ObjectVersion, RestoreTier, SystemMetadata
 from bleepstore.object_lock import Retention, RetentionMode
+from bleepstore.preconditions import ReadCondition, WriteCondition
 from bleepstore_server.console.forms import pairs_of
 from bleepstore_server.console.keeping import kept_options
 from bleepstore_server.console.links import presigned

@@ -9,7 +9,8 @@ from werkzeug.exceptions import NotFound, RequestedRangeNotSatisfiable
 from werkzeug.wrappers import Response
 
 from bleepstore.errors import InvalidRange
-from bleepstore.model import ByteRange, ReadCondition
+from bleepstore.model import ByteRange
+from bleepstore.preconditions import ReadCondition
 from bleepstore.store import StoredObject
 from bleepstore_server.console.links import presigned
 from bleepstore_server.console.previews import MAX_IMAGE, image_type

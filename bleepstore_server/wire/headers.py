@@ -18,7 +18,6 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     STANDARD,
     STORAGE_CLASSES,
-    UNCONDITIONAL,
     ByteRange,
     Checksum,
     ChecksumType,
@@ -26,11 +25,10 @@ from bleepstore.model import (
     ObjectAttributes,
     ObjectVersion,
     Permission,
-    ReadCondition,
     Restoration,
     SystemMetadata,
-    WriteCondition,
 )
+from bleepstore.preconditions import UNCONDITIONAL, ReadCondition, WriteCondition
 from bleepstore_server.wire import encryption, object_lock
 from bleepstore_server.wire.bodies import FIELDS, parse_algorithm
 from bleepstore_server.wire.dates import http_date

@@ -22,8 +22,8 @@ from bleepstore.model import (
     Owner,
     Permission,
     UploadToken,
-    WriteCondition,
 )
+from bleepstore.preconditions import WriteCondition
 from tests.catalog.conftest import ALICE, BOB, Applier, apply_all
 
 ONLY_NEW = WriteCondition(if_none_match=True)

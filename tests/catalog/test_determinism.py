@@ -33,9 +33,9 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     Versioning,
-    WriteCondition,
     user_arns,
 )
+from bleepstore.preconditions import WriteCondition
 from bleepstore.quotas import Quota, QuotaScope
 from tests.catalog.conftest import Applier, apply_all, content
 from tests.library.samples import COMMANDS

@@ -16,8 +16,9 @@ from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, PutBucketSetting, PutBucketVersioning, PutObject, Written
 from bleepstore.errors import ConditionalRequestConflict
-from bleepstore.model import BlobRef, BucketSetting, Inline, UploadToken, Versioning, WriteCondition
+from bleepstore.model import BlobRef, BucketSetting, Inline, UploadToken, Versioning
 from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
+from bleepstore.preconditions import WriteCondition
 from bleepstore.testing.catalog_commands import Commands
 from tests.catalog.conftest import ALICE, Applier
 from tests.catalog.test_listing import Steps

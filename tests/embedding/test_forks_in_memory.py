@@ -15,7 +15,8 @@ import pytest
 import bleepstore
 from bleepstore import Store
 from bleepstore.errors import PreconditionFailed, StoreError
-from bleepstore.model import ByteRange, WriteCondition
+from bleepstore.model import ByteRange
+from bleepstore.preconditions import WriteCondition
 from tests.embedding.test_forks import BIG, catalog_pages, contents, fill
 
 

@@ -35,10 +35,10 @@ from bleepstore.model import (
     SystemMetadata,
     UploadToken,
     Versioning,
-    WriteCondition,
 )
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership
+from bleepstore.preconditions import WriteCondition
 from bleepstore.quotas import Quota, QuotaScope
 from bleepstore.rates import Rate, RateScope
 from bleepstore.replication import Replica, Replication, ReplicationRule, ReplicationStatus

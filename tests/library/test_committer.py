@@ -17,7 +17,8 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Done, Result
 from bleepstore.committer import MAX_BATCH, DirectCommitter
 from bleepstore.errors import BucketAlreadyOwnedByYou, PreconditionFailed, StoreClosed
-from bleepstore.model import Acl, Owner, WriteCondition
+from bleepstore.model import Acl, Owner
+from bleepstore.preconditions import WriteCondition
 
 OWNER = Owner("alice", "Alice")
 SPAWN = multiprocessing.get_context("spawn")

@@ -28,7 +28,8 @@ from bleepstore.clock import Stamps
 from bleepstore.cluster import LeaderLease, LocalCluster, Member, clocks_of, create_member
 from bleepstore.errors import BleepStoreError, NoSuchKey, PreconditionFailed
 from bleepstore.jobs.parts import Parts
-from bleepstore.model import CompletedPart, WriteCondition
+from bleepstore.model import CompletedPart
+from bleepstore.preconditions import WriteCondition
 from bleepstore.raft.messages import ConfChange, Configuration, NodeId
 from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.state import Settings as CoreSettings

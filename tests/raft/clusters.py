@@ -9,7 +9,8 @@ from typing import Any
 from bleepstore import commands as c
 from bleepstore.cluster import LocalCluster, Member
 from bleepstore.commands import Done
-from bleepstore.model import Acl, Inline, Owner, WriteCondition
+from bleepstore.model import Acl, Inline, Owner
+from bleepstore.preconditions import WriteCondition
 from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.transport import MemoryNetwork
 

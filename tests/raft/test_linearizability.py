@@ -18,7 +18,8 @@ from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.cluster import CatalogStateMachine, LocalCluster, Member, unwrap
 from bleepstore.commands import Done, Written
 from bleepstore.errors import PreconditionFailed, ServiceUnavailable
-from bleepstore.model import Acl, Inline, Owner, WriteCondition
+from bleepstore.model import Acl, Inline, Owner
+from bleepstore.preconditions import WriteCondition
 from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.state import Settings
 from bleepstore.raft.transport import LinkFaults, MemoryNetwork

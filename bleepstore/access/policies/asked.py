@@ -32,10 +32,10 @@ from bleepstore.model import (
     Permission,
     Upload,
     User,
-    WriteCondition,
     to_datetime,
 )
 from bleepstore.object_lock import Retention
+from bleepstore.preconditions import WriteCondition
 
 #: A decision before an operation has begun knows nothing of these: most are in the body of a request.
 _OF_THE_BODY = (

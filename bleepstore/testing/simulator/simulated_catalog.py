@@ -12,7 +12,8 @@ from bleepstore.catalog.sqlite.copying import copy_database
 from bleepstore.catalog.sqlite.snapshot import hash_of
 from bleepstore.codec import decode_command, encode_command
 from bleepstore.commands import Command, CreateBucket, DeleteBucket, DeleteObject, PutObject
-from bleepstore.model import Acl, Inline, Owner, WriteCondition
+from bleepstore.model import Acl, Inline, Owner
+from bleepstore.preconditions import WriteCondition
 from bleepstore.raft.messages import Entry, EntryKind
 
 #: A catalog is hashed whole, so only at every so many indexes.

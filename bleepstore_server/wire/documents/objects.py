@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bleepstore.commands import DeleteEntry
-from bleepstore.model import RestoreTier, WriteCondition
+from bleepstore.model import RestoreTier
+from bleepstore.preconditions import WriteCondition
 from bleepstore_server.wire.documents.common import CHECKSUMS
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
