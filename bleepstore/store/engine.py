@@ -233,16 +233,10 @@ class Engine:
     ) -> Iterator[tuple[CatalogReader, Bucket, int]]:
         """What reads a page of a bucket, if `caller` may list it, the bucket, and how long the page may be."""
         check_limit(limit)
-        self.committer.read_barrier()
+        found = self.find_bucket(bucket)
+        facts["max_keys"] = limit
+        authorize(action, caller, found, **facts)
         with self.catalog.read() as reader:
-            found = reader.find_bucket(bucket)
-            if found is None:
-                raise NoSuchBucket(bucket)
-            if found.settings.configurations is not None:
-                self._note_log(found)
-            found = self.blocked(found)
-            facts["max_keys"] = limit
-            authorize(action, caller, found, **facts)
             yield reader, found, min(limit, MAX_PAGE)
 
     def condition_for(

@@ -254,6 +254,38 @@ def test_a_page_of_a_bucket_of_a_million_keys_costs_no_more(tmp_path: Path) -> N
     check_cost(tmp_path, 1_000_000)
 
 
+def queries_of(keys: Sequence[str], limit: int) -> int:
+    """How many queries a page with a delimiter takes."""
+    catalog = fill(keys)
+    asked: list[str] = []
+
+    def note(_cursor: apsw.Cursor, sql: str, _bindings: apsw.Bindings | None) -> bool:
+        asked.append(sql)
+        return True
+
+    try:
+        with catalog.read() as reader:
+            reader.connection.exec_trace = note
+            found = reader.list_objects("photos", "", "/", "", limit)
+            reader.connection.exec_trace = None
+            assert (found.common_prefixes, found.next_key) == model(keys, "", "/", "", limit)[1:]
+    finally:
+        catalog.close()
+    return len(asked)
+
+
+def test_common_prefixes_that_follow_each_other_are_found_by_one_query() -> None:
+    folders = [f"folder-{number:03}/{name}" for number in range(200) for name in "ab"]
+    assert queries_of(folders, 1000) == 2, "the first one, and all others"
+    assert queries_of(folders, 50) == 3, "and whether there is more"
+    assert queries_of([*folders, "folder-099"], 1000) <= 5
+
+
+def test_a_common_prefix_between_two_objects_costs_one_query() -> None:
+    mixed = sorted(key for number in range(50) for key in (f"{number:03}", f"{number:03}/a"))
+    assert queries_of(mixed, 1000) == 51
+
+
 def test_the_measure_of_steps_can_tell(tmp_path: Path) -> None:
     """A listing that walked through the common prefix would be seen by the measure above."""
     catalog = big_catalog(tmp_path / "big.db", 5_000)

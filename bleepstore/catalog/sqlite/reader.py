@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -95,6 +95,18 @@ _LISTED = (  # the fields of ListedObject
     f"SELECT key, modified_ms, etag, size, ifnull(storage_class, '{STANDARD}'), owner_id, checksum_algorithm, "
     "checksum_type "
     f"FROM object_version WHERE bucket_id = {_BUCKET_ID} AND noncurrent = 0"
+)
+_FIRST_KEY = (
+    "SELECT o.key FROM object_version o WHERE o.bucket_id = (SELECT bucket_id FROM bucket WHERE name = :bucket) "
+    "AND o.noncurrent = 0 AND o.key >= {start} AND o.key < ifnull(:upper, x'') ORDER BY o.key LIMIT 1"
+)
+#: Bytes: SQLite's substr of a text ends at a NUL, which a key may have. No text is greater than the empty blob.
+_TAIL = "substr(CAST(l.key AS BLOB), :skipped + 1)"
+_BEHIND = f"CAST(substr(CAST(l.key AS BLOB), 1, :skipped + instr({_TAIL}, :delimiter) - 1) || :beyond AS TEXT)"
+_LEAP = (
+    f"WITH RECURSIVE l(key) AS (SELECT ({_FIRST_KEY.format(start=':start')}) UNION ALL "
+    f"SELECT ({_FIRST_KEY.format(start=_BEHIND)}) FROM l WHERE instr({_TAIL}, :delimiter) > 0) "
+    "SELECT key FROM l WHERE key IS NOT NULL"
 )
 _LISTED_VERSION = (
     f"SELECT key, sequence, version_id, is_delete_marker, modified_ms, etag, size, "
@@ -241,8 +253,21 @@ class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQuerie
             rows = list(scan(*first))
             more = len(rows) > limit
             return ObjectPage(rows=rows[:limit], common_prefixes=[], next_key=rows[limit - 1][0] if more else None)
-        found, prefixes, last = roll_up(scan(*first), scan, prefix, delimiter, limit)
+        leap = self._leap(bucket, prefix, delimiter, upper)
+        found, prefixes, last = roll_up(scan(*first), scan, prefix, delimiter, limit, leap)
         return ObjectPage(rows=found, common_prefixes=prefixes, next_key=last)
+
+    def _leap(
+        self, bucket: str, prefix: str, delimiter: str, upper: str | None
+    ) -> Callable[[str], Iterable[Row]] | None:
+        """What `roll_up` asks for the first keys of common prefixes; None: nothing follows a delimiter."""
+        beyond = after_prefix(delimiter)
+        if beyond is None:
+            return None
+        bindings: dict[str, Any] = {"bucket": bucket, "upper": upper, "skipped": len(prefix.encode())}
+        bindings |= {"delimiter": delimiter.encode(), "beyond": beyond.encode()}
+        execute = self.connection.execute
+        return lambda start: execute(_LEAP, {**bindings, "start": start})
 
     def list_versions(
         self, bucket: str, prefix: str, delimiter: str, after_key: str, after_version_id: str, limit: int
