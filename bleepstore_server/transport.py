@@ -175,7 +175,10 @@ def _botocore() -> tuple[Any, Any, Any]:
 def _fields_of(request: AWSPreparedRequest) -> list[tuple[str, str]]:
     """The header fields that botocore would send."""
     fields: Any = request.headers
-    pairs = fields.raw_items() if isinstance(fields, Message) else fields.items()
+    if isinstance(fields, Message):
+        pairs = list(fields.raw_items())
+    else:  # a mapping of botocore's, which makes several objects for each field that it is asked for
+        pairs = [(name._key, value) for name, value in fields._dict.items()]
     return [
         (name, value.decode("latin-1") if value.__class__ is bytes else text_of_header(value)) for name, value in pairs
     ]
@@ -353,8 +356,11 @@ def text_of_header(value: object) -> str:
 def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> tuple[WSGIEnvironment, str]:
     """(environ without a body, host without a port) of a request."""
     scheme, _, rest = url.partition("://")
-    cut = min((position for position in (rest.find("/"), rest.find("?")) if position >= 0), default=len(rest))
-    host, target = rest[:cut], rest[cut:]
+    host, _, target = rest.partition("/")
+    if "?" in host:  # a URL without a path
+        host, _, query = rest.partition("?")
+        target = f"?{query}"
+    target = f"/{target}"
     path, _, query = target.partition("?")
     fields = list(headers)
     names = {name.lower(): value for name, value in fields}
@@ -362,9 +368,9 @@ def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> 
         fields.append(("Host", host.removesuffix(_DEFAULT_PORT.get(scheme, ""))))
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": method,
-        "RAW_URI": target if target.startswith("/") else "/" + target,
+        "RAW_URI": target,
         "SCRIPT_NAME": "",
-        "PATH_INFO": path or "/",
+        "PATH_INFO": path,
         "QUERY_STRING": query,
         "SERVER_NAME": host,
         "SERVER_PORT": "0",

@@ -105,6 +105,26 @@ def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
+_BLOCK = 64  # bytes, of SHA-256
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+
+
+@functools.lru_cache(maxsize=_MAX_CACHED_KEYS)
+def _begun(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """The two hashes of an HMAC (RFC 2104), once they have taken in the key. OpenSSL begins anew with each text."""
+    block = key.ljust(_BLOCK, b"\0")
+    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
+
+
+def sign(key: bytes, text: str) -> str:
+    """The signature of a text by a `signing_key`: its HMAC-SHA256 in hex."""
+    inner, outer = _begun(key)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(text.encode())
+    outer.update(inner.digest())
+    return outer.hexdigest()
+
+
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     """The key derived for a day, a region and a service. Kept, for it is asked for with every request."""
     name = (secret, date, region, service)
@@ -208,7 +228,7 @@ def _names_of(signed_names: str) -> _SignedNames:
 
 
 _AUTHORIZATION_FIELDS = frozenset({"Credential", "SignedHeaders", "Signature"})
-_SIGNATURE = re.compile(r"(?<![^ ,])Signature=([^,]*)")
+_SIGNATURE = re.compile(r"[ ,]Signature=([^,]*)")
 
 
 @functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # for a key and an operation it is the same all day
@@ -403,10 +423,10 @@ def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: s
     key = signing_key(secret, credential.date, credential.region, credential.service)
     given = claim.signature.encode("ascii", "replace")
     to_sign, canonical = string_to_sign(request, claim, payload, as_sent=True)
-    if hmac.compare_digest(hmac.digest(key, to_sign.encode(), "sha256").hex().encode(), given):
+    if hmac.compare_digest(sign(key, to_sign).encode(), given):
         return key
     again, _ = string_to_sign(request, claim, payload, as_sent=False)
-    if hmac.compare_digest(_hmac(key, again).hex().encode(), given):
+    if hmac.compare_digest(sign(key, again).encode(), given):
         return key
     raise RequestError(
         "SignatureDoesNotMatch",
@@ -580,6 +600,6 @@ def presign(
     request = SignedRequest(method, path, pairs, {"host": host})
     claim = _Claim(_Credential(access_key, date[:8], region, "s3", scope), date, _names_of("host"), "")
     to_sign, _ = string_to_sign(request, claim, UNSIGNED, as_sent=True)
-    signature = _hmac(signing_key(secret_key, date[:8], region, "s3"), to_sign).hex()
+    signature = sign(signing_key(secret_key, date[:8], region, "s3"), to_sign)
     signed = "&".join(f"{name}={value or ''}" for name, value in pairs)
     return f"{path}?{signed}&X-Amz-Signature={signature}"

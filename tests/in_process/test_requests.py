@@ -304,6 +304,15 @@ def test_presigned_urls_need_no_socket(store: bleepstore.Store, version: str, st
     client.close()
 
 
+def test_a_url_without_a_path_asks_for_the_root(store: bleepstore.Store) -> None:
+    client = client_for(store)
+    url = client.generate_presigned_url("list_buckets", ExpiresIn=60)
+    assert "/?" in url
+    for asked in (url, url.replace("/?", "?", 1)):
+        assert open_url(store, asked).status == 200
+    client.close()
+
+
 def test_virtual_hosts_of_other_endpoints_are_configured(store: bleepstore.Store) -> None:
     from bleepstore_server import AppConfig
 
