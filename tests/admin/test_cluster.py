@@ -46,6 +46,11 @@ class Served:
         answer = self.client.get(path, headers={"Authorization": f"Bearer {TOKEN}"})
         return answer.status_code, json.loads(answer.data)
 
+    def applied_index(self) -> int:
+        status = self.store.cluster_status()
+        assert status is not None
+        return status.applied_index
+
     def check(self) -> tuple[int, str, str]:
         """Of the cluster: status of the answer, state and detail."""
         status, found = self.ask("/health")
@@ -97,7 +102,7 @@ def test_each_node_tells_what_it_knows(three: tuple[Nodes, list[Served]]) -> Non
     leader, follower, other = leader_first(*three)
     leader.store.create_bucket("photos")
     follower.store.put_object("photos", "k", b"x")
-    until(lambda: len({one.store.cluster_status().applied_index for one in (leader, follower, other)}) == 1)  # type: ignore[union-attr]
+    until(lambda: len({one.applied_index() for one in (leader, follower, other)}) == 1)
     status, at_leader = leader.ask("/admin/v1/cluster")
     assert status == 200
     assert at_leader["role"] == "leader"
