@@ -182,35 +182,18 @@ def write_version(
     replica: PutReplica | None = None,
 ) -> Written | S3Error:
     """Make `command`'s object the current version of its key, instead of `current`, for which its condition holds. What
-    goes by that becomes garbage if it `is_garbage`. `replica` is the command that it is a copy by.
+    is replaced becomes garbage if it `is_garbage`. `replica` is the command that it is a copy by.
 
     The versions of a key are in the order of a counter of its own, which goes on from the time: one that is deleted
     and written again does not begin anew.
     """
-    sequence = command.time_ms
     if bucket.settings.ownership is not None and (
         command.attributes.grants is not None or command.owner.id != bucket.owner_id
     ):
         command = _with_owner(bucket, command)
     if bucket.versioning is not None:
-        default = None
-        if bucket.object_lock is not None:
-            command, default = _with_default_lock(tables, bucket.object_lock, command)
-        version_id = _next_id(bucket, command.request_id, 0)
-        if replica is not None:
-            version_id, sequence = replica.version_id, replica.sequence
-        made = _make_way(tables, bucket, command.key, version_id, sequence, command.condition, current)
-        if isinstance(made, S3Error):
-            return made
-        if bucket.settings.replication is not None:
-            command = queue_write(tables, bucket, command, version_id)
-        tables.remember_owner(command.owner)
-        tables.write_version(bucket.bucket_id, command, version_id, made, None)
-        if bucket.is_watched:
-            _record_write(tables, bucket, command, version_id)
-        if bucket.keeps_usage:
-            tables.add_usage(bucket.bucket_id, command.creator_id, 1, command.size)
-        return Written(version_id, command.time_ms, default)
+        return _add_version(tables, bucket, command, current, replica)
+    sequence = command.time_ms
     if current is not None:
         sequence = max(sequence, current.sequence + 1)
         handle = command.data.handle if isinstance(command.data, BlobRef) else None
@@ -224,6 +207,30 @@ def write_version(
     if bucket.keeps_usage:
         count_replacement(tables, bucket, command, current)
     return Written(None, command.time_ms)
+
+
+def _add_version(
+    tables: Tables, bucket: StoredBucket, command: PutObject, current: StoredVersion | None, replica: PutReplica | None
+) -> Written | S3Error:
+    """As `write_version`, in a bucket that keeps versions, or once did."""
+    default = None
+    if bucket.object_lock is not None:
+        command, default = _with_default_lock(tables, bucket.object_lock, command)
+    version_id, sequence = _next_id(bucket, command.request_id, 0), command.time_ms
+    if replica is not None:
+        version_id, sequence = replica.version_id, replica.sequence
+    made = _make_way(tables, bucket, command.key, version_id, sequence, command.condition, current)
+    if isinstance(made, S3Error):
+        return made
+    if bucket.settings.replication is not None:
+        command = queue_write(tables, bucket, command, version_id)
+    tables.remember_owner(command.owner)
+    tables.write_version(bucket.bucket_id, command, version_id, made, None)
+    if bucket.is_watched:
+        _record_write(tables, bucket, command, version_id)
+    if bucket.keeps_usage:
+        tables.add_usage(bucket.bucket_id, command.creator_id, 1, command.size)
+    return Written(version_id, command.time_ms, default)
 
 
 def _record_write(tables: Tables, bucket: StoredBucket, command: PutObject, version_id: str | None) -> None:

@@ -266,18 +266,7 @@ def restore(
 def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: bool) -> list[Damage]:
     """Returns what was left out."""
     left_out: list[Damage] = []
-    first = _next_member(file)
-    if first is None or first[0] != _CATALOG:
-        raise ArchiveDamaged("the archive does not begin with a catalog")
-    _check_space(root, first[1])
-    digest = hashlib.sha256()
-    with open_private(root / _CATALOG) as target:
-        for chunk in _member_chunks(file, _CATALOG, first[1]):
-            digest.update(chunk)
-            target.write(chunk)
-        target.flush()
-        os.fsync(target.fileno())
-    _check_digest(file, _digest_line(digest))
+    catalog_size = _read_catalog(file, root)
     with restoring(root / _CATALOG) as catalog, contextlib.closing(LocalBackend(root)) as backend:
 
         def leave_out(content: Content, reason: str) -> None:
@@ -294,7 +283,7 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
                 leave_out(content, error.reason)
         size = catalog.count_blobs()[1]
         _check_space(root, size)
-        done, total = first[1], first[1] + size
+        done, total = catalog_size, catalog_size + size
         progress(done, total)
         moved: dict[str, str] = {}
         lost = "the archive does not have its bytes"
@@ -317,6 +306,24 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
         for handle, moved_to in moved.items():
             catalog.move_blob(handle, moved_to)
     return sorted(left_out, key=lambda damage: (damage.bucket, damage.key, damage.part_number or 0))
+
+
+def _read_catalog(file: BinaryIO, root: Path) -> int:
+    """The first member, as a file. Returns its size in bytes."""
+    first = _next_member(file)
+    if first is None or first[0] != _CATALOG:
+        raise ArchiveDamaged("the archive does not begin with a catalog")
+    name, size = first
+    _check_space(root, size)
+    digest = hashlib.sha256()
+    with open_private(root / name) as target:
+        for chunk in _member_chunks(file, name, size):
+            digest.update(chunk)
+            target.write(chunk)
+        target.flush()
+        os.fsync(target.fileno())
+    _check_digest(file, _digest_line(digest))
+    return size
 
 
 def _read_blobs(
