@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize, authorize_new_acl, of_version
+from bleepstore.access import Action, Caller, Facts, authorize, authorize_new_acl, of_version
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, StoredBlob
 from bleepstore.catalog.conditions import check_write
 from bleepstore.catalog.records import FoundObject
@@ -128,25 +128,8 @@ class Copies:
         check_key(key)
         check_copied_headers(options)
         given = given_attributes(attributes, options)
-        found = self._engine.find_bucket(bucket)
-        acl = options.get("acl")
-        condition = self._engine.condition_for(
-            Action.PUT_OBJECT,
-            found,
-            key,
-            condition,
-            caller,
-            attributes=given,
-            acl=acl,
-            source=f"{source_bucket}/{source_key}",
-            encryption=options.get("encryption"),
-            replaces_metadata=bool(options.get("replace_metadata")),
-        )
-        if acl is not None:
-            authorize_new_acl(caller, found, key, acl=acl)
-        owner, given = owned(found, caller, given, acl)
-        creator_id = None if caller is None else caller.creator_id
-        target = _Target(bucket=found, key=key, condition=condition, owner=owner, creator_id=creator_id, given=given)
+        found, source_name = self._engine.find_bucket(bucket), f"{source_bucket}/{source_key}"
+        target = self._decide_target(found, key, given, condition, caller, options, source_name)
         for _ in range(self._engine.object_engine.open_attempts):
             source, source_seal = self._open_source(
                 source_bucket,
@@ -156,13 +139,40 @@ class Copies:
                 caller,
                 customer_key=options.get("source_customer_key"),
             )
-            if (source_bucket, source_key) == (bucket, key) and not _names_a_change(given, options):
-                raise check_write(condition, source.version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
+            if (source_bucket, source_key) == (bucket, key) and not _names_a_change(target.given, options):
+                refused = check_write(target.condition, source.version.etag, bucket, key)
+                raise refused or InvalidRequest(_COPY_OF_ITSELF)
             copy = self._copy(source, source_seal, target, options, caller)
             if copy is not None:
                 return copy
             self._engine.object_engine.bytes_missing(source)
-        raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
+        raise InternalError(f"The bytes of {source_name} are missing from the storage backend.")
+
+    def _decide_target(
+        self,
+        bucket: Bucket,
+        key: str,
+        given: ObjectAttributes,
+        condition: WriteCondition,
+        caller: Caller | None,
+        options: CopyOptions,
+        source: str,
+    ) -> _Target:
+        """Where the copy of `source` (bucket/key) goes, if `caller` may write it so."""
+        acl = options.get("acl")
+        facts: Facts = {
+            "attributes": given,
+            "acl": acl,
+            "source": source,
+            "encryption": options.get("encryption"),
+            "replaces_metadata": bool(options.get("replace_metadata")),
+        }
+        condition = self._engine.condition_for(Action.PUT_OBJECT, bucket, key, condition, caller, **facts)
+        if acl is not None:
+            authorize_new_acl(caller, bucket, key, acl=acl)
+        owner, given = owned(bucket, caller, given, acl)
+        creator_id = None if caller is None else caller.creator_id
+        return _Target(bucket=bucket, key=key, condition=condition, owner=owner, creator_id=creator_id, given=given)
 
     def _copy(
         self, source: FoundObject, source_seal: Seal | None, to: _Target, options: CopyOptions, caller: Caller | None

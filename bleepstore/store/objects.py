@@ -43,6 +43,7 @@ from bleepstore.model import (
     DeletedObject,
     ObjectAttributes,
     ObjectVersion,
+    Owner,
 )
 from bleepstore.names import check_key, check_version_id
 from bleepstore.pages import ObjectPage
@@ -101,25 +102,14 @@ class Objects:
         attributes = given_attributes(attributes, options)
         engine = self._engine
         found = engine.find_bucket(bucket)
-        if attributes.metadata:
-            attributes = as_replica(attributes, found, key, caller)
-        acl, encryption = options.get("acl"), options.get("encryption")
-        facts: Facts = {"attributes": attributes, "acl": acl, "encryption": encryption, "write_condition": condition}
-        only_of = authorize(Action.PUT_OBJECT, caller, found, None, key, **facts)
-        if only_of is not None or condition.if_match is not None:
-            condition = engine.narrowed(condition, found, key, caller, only_of)
-        if attributes.tags or attributes.retention is not None or attributes.legal_hold is not None:
-            engine.check_attributes(found, key, attributes, caller)
-        if acl is not None:
-            authorize_new_acl(caller, found, key, acl=acl)
-        owner, attributes = owned(found, caller, attributes, acl)
+        owner, attributes, condition = self._decide_put(found, key, attributes, condition, caller, options)
         write = engine.object_engine.begin(bucket, found.id, key, condition)
         expected = expected_of(options, MAX_SINGLE_PUT)
         if found.keeps_usage:
             engine.check_quota(found, key, size_of(body, expected), None if caller is None else caller.creator_id)
         algorithm = expected.algorithm or DEFAULT_ALGORITHM
         seal = None
-        if encryption is not None or found.settings.encryption is not None:
+        if options.get("encryption") is not None or found.settings.encryption is not None:
             attributes, seal = sealed_attributes(engine, attributes, options, found, key)
             if seal is not None:
                 write = engine.encrypting.writer(seal)
@@ -147,6 +137,29 @@ class Objects:
         )
         return committed(engine, write.commit(command), command, found)
 
+    def _decide_put(
+        self,
+        bucket: Bucket,
+        key: str,
+        attributes: ObjectAttributes,
+        condition: WriteCondition,
+        caller: Caller | None,
+        options: PutOptions,
+    ) -> tuple[Owner, ObjectAttributes, WriteCondition]:
+        """Whose a new object will be, what goes with it, and what must hold then, if `caller` may write it so."""
+        if attributes.metadata:
+            attributes = as_replica(attributes, bucket, key, caller)
+        acl, encryption = options.get("acl"), options.get("encryption")
+        facts: Facts = {"attributes": attributes, "acl": acl, "encryption": encryption, "write_condition": condition}
+        only_of = authorize(Action.PUT_OBJECT, caller, bucket, None, key, **facts)
+        if only_of is not None or condition.if_match is not None:
+            condition = self._engine.narrowed(condition, bucket, key, caller, only_of)
+        if attributes.tags or attributes.retention is not None or attributes.legal_hold is not None:
+            self._engine.check_attributes(bucket, key, attributes, caller)
+        if acl is not None:
+            authorize_new_acl(caller, bucket, key, acl=acl)
+        return *owned(bucket, caller, attributes, acl), condition
+
     # -- deleting
 
     def delete_object(
@@ -170,10 +183,10 @@ class Objects:
         engine = self._engine
         found = engine.find_bucket(bucket)
         action = of_version(Action.DELETE_OBJECT, version_id)
-        condition = self._engine.condition_for(action, found, key, condition, caller, version=version_id)
+        condition = engine.condition_for(action, found, key, condition, caller, version=version_id)
         check_version_id(version_id)
         command = DeleteObject(
-            **self._engine.stamp(),
+            **engine.stamp(),
             bucket=bucket,
             bucket_id=found.id,
             key=key,
@@ -184,8 +197,8 @@ class Objects:
             condition=condition,
             origin=engine.origin_of(caller) if found.settings.events or engine.catalog.watches_all else None,
         )
-        removed = self._engine.object_engine.delete(command)
-        self._engine.jobs.notify()
+        removed = engine.object_engine.delete(command)
+        engine.jobs.notify()
         return DeletedObject(key=key, version_id=version_id, delete_marker_id=removed.delete_marker_id)
 
     def delete_objects(

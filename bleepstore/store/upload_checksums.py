@@ -1,4 +1,4 @@
-"""The checksums of multipart uploads: which may be asked for, and what the parts' make of the whole.
+"""The checksums of multipart uploads: which may be asked for, and what the parts make of the whole.
 
 "Full object and composite checksum types" in the S3 guide.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bleepstore.digests import Algorithm, can_combine, combine_full_object, composite_value
-from bleepstore.errors import InvalidPart, InvalidRequest
-from bleepstore.model import Checksum, ChecksumType, CompletedPart, Part, Upload
+import attrs
+
+from bleepstore.digests import Algorithm, can_combine, combine_full_object, composite_value, multipart_etag
+from bleepstore.errors import BadDigest, EntityTooLarge, InvalidPart, InvalidRequest
+from bleepstore.model import MAX_OBJECT, Checksum, ChecksumType, CompletedPart, Part, Upload
+from bleepstore.store.arguments import CompletionOptions
 from bleepstore.store.bodies import DEFAULT_ALGORITHM
 
 
@@ -72,8 +75,35 @@ def check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> No
         raise InvalidPart(upload.upload_id, wanted.number, wanted.etag)
 
 
-def total_checksum(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
-    """None if there is a part that was copied by the provider, whose MD5 alone is known."""
+@attrs.frozen(kw_only=True)
+class Whole:
+    """What parts make together. `checksum` and the store's own are None if one of them was copied by a provider, so
+    that its MD5 alone is known."""
+
+    size: int
+    etag: str
+    checksum: Checksum | None
+    crc64nvme: str | None
+
+
+def whole_of(upload: Upload, parts: Sequence[Part], options: CompletionOptions) -> Whole:
+    """What these parts make, if it is what the caller says of it. Raises EntityTooLarge, InvalidRequest, BadDigest."""
+    size, announced = sum(part.size for part in parts), options.get("object_size")
+    if size > MAX_OBJECT:
+        raise EntityTooLarge(size, MAX_OBJECT)
+    if announced is not None and announced != size:
+        raise InvalidRequest(f"The object has {size} bytes, not {announced} as was announced.")
+    total, expected = _total_checksum(upload, parts), options.get("checksum")
+    if expected is not None:
+        if total is None:
+            raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
+        if (expected.algorithm, expected.value) != (total.algorithm, total.value):
+            raise BadDigest("checksum", expected.algorithm.value, expected.value, total.value)
+    etag = multipart_etag([part.etag for part in parts])
+    return Whole(size=size, etag=etag, checksum=total, crc64nvme=_total_crc64nvme(parts))
+
+
+def _total_checksum(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
     algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
     values = [part.checksum.value for part in parts if part.checksum is not None]
     if len(values) < len(parts):
@@ -84,7 +114,6 @@ def total_checksum(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
     return Checksum(algorithm, combine_full_object(algorithm, zip(values, sizes, strict=True)))
 
 
-def total_crc64nvme(parts: Sequence[Part]) -> str | None:
-    """The store's own checksum of the whole; None if there is a part that was copied by the provider."""
+def _total_crc64nvme(parts: Sequence[Part]) -> str | None:
     values = [(part.crc64nvme, part.size) for part in parts if part.crc64nvme is not None]
     return combine_full_object(Algorithm.CRC64NVME, values) if len(values) == len(parts) else None

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 import attrs
@@ -20,11 +21,9 @@ from bleepstore.digests import multipart_etag
 from bleepstore.encryption import CustomerKey, sealed_size
 from bleepstore.errors import (
     AccessDenied,
-    BadDigest,
     BlobBusy,
     BlobNotFound,
     ConditionalRequestConflict,
-    EntityTooLarge,
     EntityTooSmall,
     InvalidArgument,
     InvalidPart,
@@ -38,7 +37,6 @@ from bleepstore.errors import (
 )
 from bleepstore.lifecycle_due import abort_of
 from bleepstore.model import (
-    MAX_OBJECT,
     MAX_PAGE,
     MAX_PART,
     MAX_PARTS,
@@ -71,8 +69,7 @@ from bleepstore.store.upload_checksums import (
     check_part_checksum,
     check_type,
     resolve_checksum_type,
-    total_checksum,
-    total_crc64nvme,
+    whole_of,
 )
 
 if TYPE_CHECKING:
@@ -126,17 +123,9 @@ class Uploads:
         if caller is not None and caller.is_anonymous:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
         found, acl = self._engine.find_bucket(bucket), options.get("acl")
-        authorize(
-            Action.PUT_OBJECT,
-            caller,
-            found,
-            None,
-            key,
-            attributes=attributes,
-            acl=acl,
-            encryption=options.get("encryption"),
-            begins_upload=True,
-        )
+        encryption = options.get("encryption")
+        facts: Facts = {"attributes": attributes, "acl": acl, "encryption": encryption, "begins_upload": True}
+        authorize(Action.PUT_OBJECT, caller, found, None, key, **facts)
         if attributes.tags or attributes.retention is not None or attributes.legal_hold is not None:
             self._engine.check_attributes(found, key, attributes, caller)
         if acl is not None:
@@ -388,24 +377,12 @@ class Uploads:
         condition: WriteCondition,
     ) -> CompleteUpload | None:
         """The command, with the blob assembled; None if a part was replaced meanwhile."""
-        checksum, object_size = options.get("checksum"), options.get("object_size")
+        whole = whole_of(upload, parts, options)
         is_sealed = upload.attributes.encryption is not None
-        size = sum(part.size for part in parts)
-        if size > MAX_OBJECT:
-            raise EntityTooLarge(size, MAX_OBJECT)
-        if object_size is not None and object_size != size:
-            raise InvalidRequest(f"The object has {size} bytes, not {object_size} as was announced.")
-        total, crc64nvme = total_checksum(upload, parts), total_crc64nvme(parts)
-        if checksum is not None and total is None:
-            raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
-        if checksum and total and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
-            raise BadDigest("checksum", checksum.algorithm.value, checksum.value, total.value)
-        etag = multipart_etag([part.etag for part in parts])
-        blobs, told = [PartBlob(part.handle, part.size) for part in parts], lambda: etag
-        if is_sealed:
-            blobs = [PartBlob(part.handle, sealed_size(part.size)) for part in parts]
-        stored_size = sum(part.size for part in blobs)
-        spec = self._engine.spec_for(bucket, upload.key, upload.attributes, stored_size, None if is_sealed else told)
+        blobs = [PartBlob(part.handle, sealed_size(part.size) if is_sealed else part.size) for part in parts]
+        stored_size = sum(blob.size for blob in blobs)
+        etag = None if is_sealed else partial(str, whole.etag)
+        spec = self._engine.spec_for(bucket, upload.key, upload.attributes, stored_size, etag)
         try:
             blob = write.assemble(upload.backend_token, spec, blobs)
         except (BlobNotFound, UploadNotFound):
@@ -421,10 +398,10 @@ class Uploads:
                 PartSummary(number, part.size, part.checksum.value if part.checksum else None, part.crc64nvme)
                 for number, part in enumerate(parts, start=1)
             ),
-            size=size,
-            etag=etag,
-            checksum=total,
-            crc64nvme=crc64nvme,
+            size=whole.size,
+            etag=whole.etag,
+            checksum=whole.checksum,
+            crc64nvme=whole.crc64nvme,
             handle=blob.handle,
             stored_ms=blob.stored_ms,
             condition=condition,
