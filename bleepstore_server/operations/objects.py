@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -83,6 +84,19 @@ def _part_number(exchange: Exchange) -> int | None:
     if "range" in request.headers:
         raise RequestError("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
     return h.part_number(request.query["partNumber"])
+
+
+def _read_options(exchange: Exchange) -> dict[str, Any]:
+    """What a request says of the object that it reads, as options of get_object and head_object."""
+    request = exchange.request
+    return {
+        "version_id": exchange.version_id,
+        "range": h.byte_range(request.headers.get("range")),
+        "part_number": _part_number(exchange) if request.query else None,
+        "condition": h.read_condition(request.headers),
+        "customer_key": exchange.customer_key(),
+        "caller": exchange.caller,
+    }
 
 
 def _overrides(exchange: Exchange, found: Headers) -> Headers:
@@ -168,18 +182,8 @@ def _checksum_of_body(stored: StoredObject) -> tuple[Checksum | None, int | None
 
 
 def get_object(exchange: Exchange) -> Response:
-    request = exchange.request
     try:
-        stored = exchange.store.get_object(
-            exchange.bucket,
-            exchange.key,
-            version_id=exchange.version_id,
-            range=h.byte_range(request.headers.get("range")),
-            part_number=_part_number(exchange) if request.query else None,
-            condition=h.read_condition(request.headers),
-            customer_key=exchange.customer_key(),
-            caller=exchange.caller,
-        )
+        stored = exchange.store.get_object(exchange.bucket, exchange.key, **_read_options(exchange))
     except NotModified as error:
         return _unchanged(exchange, error)
     streams = False
@@ -194,18 +198,8 @@ def get_object(exchange: Exchange) -> Response:
 
 
 def head_object(exchange: Exchange) -> Response:
-    request = exchange.request
     try:
-        stored = exchange.store.head_object(
-            exchange.bucket,
-            exchange.key,
-            version_id=exchange.version_id,
-            range=h.byte_range(request.headers.get("range")),
-            part_number=_part_number(exchange) if request.query else None,
-            condition=h.read_condition(request.headers),
-            customer_key=exchange.customer_key(),
-            caller=exchange.caller,
-        )
+        stored = exchange.store.head_object(exchange.bucket, exchange.key, **_read_options(exchange))
     except NotModified as error:
         return _unchanged(exchange, error)
     response = _describe(exchange, stored)
