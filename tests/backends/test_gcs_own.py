@@ -8,19 +8,17 @@ import hashlib
 import itertools
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from google.cloud import storage
 
-import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCondition, errors
 from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.backends.gcs.layouts import GcsKeys
-from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
+from bleepstore.errors import BlobChanged, BlobNotFound
 from bleepstore.testing.contract_tools import MIB, ODD_KEYS, pattern
 from tests.backends.gcs_fixtures import (
     backend,
@@ -223,34 +221,6 @@ def test_sweeping_leaves_what_others_put_there(store: Store, native: Any) -> Non
     store.put_object("photos", "k", b"ours")
     store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
     assert stored_names(native) == ["photos/k", "photos/other"]
-
-
-@pytest.mark.parametrize("layout", list(Layout))
-def test_a_lost_catalog_is_built_anew(native: Any, fake_gcs_url: str, tmp_path: Path, layout: Layout) -> None:
-    options: dict[str, Any] = {"endpoint_url": fake_gcs_url, "layout": layout.value}
-    data = pattern(200_000)
-    with bleepstore.open(f"gs://{native.name}", catalog=tmp_path / "old", **options) as store:
-        store.create_bucket("photos")
-        made = store.put_object("photos", "a-1//ü", data, metadata={"n": "1"})
-    with pytest.raises(StoreError, match="belongs to another catalog"):
-        bleepstore.open(f"gs://{native.name}", catalog=tmp_path / "new", **options)
-    with bleepstore.open(f"gs://{native.name}", catalog=tmp_path / "new", take_over=True, **options) as store:
-        assert store.adoptable_buckets() == ["photos"]
-        assert store.adopt("photos").adopted == 1
-        head = store.head_object("photos", "a-1//ü").version
-        assert (head.etag, head.size, head.metadata) == (made.etag, len(data), {"n": "1"})
-        assert read(store, "a-1//ü") == data
-
-
-def test_a_container_is_claimed_once_unless_it_is_taken_over(native: Any, fake_gcs_url: str) -> None:
-    with (
-        contextlib.closing(make(native.name, fake_gcs_url)) as one,
-        contextlib.closing(make(native.name, fake_gcs_url)) as two,
-    ):
-        assert one.claim("first") == "first"
-        assert two.claim("second") == "first"
-        assert two.claim("second", take_over=True) == "second"
-        assert one.claim("first") == "second"
 
 
 def test_a_bucket_for_each_is_removed_only_if_nothing_else_is_in_it(

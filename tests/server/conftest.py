@@ -111,6 +111,18 @@ def s3(server: Server, listening: Listening) -> S3Client:
 
 
 @pytest.fixture
+def bucket(s3: S3Client) -> str:
+    s3.create_bucket(Bucket="photos")
+    return "photos"
+
+
+@pytest.fixture
+def wire(server: Server) -> Wire:
+    """A client of the server by hand."""
+    return Wire(server.url)
+
+
+@pytest.fixture
 def prepared(server: Server) -> Iterator[Wire]:
     """A client of a server that holds a bucket, an object and an upload with two parts."""
     store = server.store

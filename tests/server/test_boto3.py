@@ -16,14 +16,9 @@ from tests.server.conftest import Server
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.stores("local", "cluster", "providers")
+pytestmark = [pytest.mark.stores("local", "cluster", "providers"), pytest.mark.usefixtures("bucket")]
 
 BIG = random.Random(3).randbytes(11 * 1024 * 1024)
-
-
-@pytest.fixture(autouse=True)
-def bucket(s3: S3Client) -> None:
-    s3.create_bucket(Bucket="photos")
 
 
 def code(error: pytest.ExceptionInfo[ClientError]) -> str:

@@ -17,12 +17,7 @@ from tests.server.tools import Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.stores("local", "aws-keys")
-
-
-@pytest.fixture(autouse=True)
-def bucket(s3: S3Client) -> None:
-    s3.create_bucket(Bucket="photos")
+pytestmark = [pytest.mark.stores("local", "aws-keys"), pytest.mark.usefixtures("bucket")]
 
 
 @pytest.mark.parametrize("source", ["photos/a b/ü+%", "/photos/a b/ü+%"])

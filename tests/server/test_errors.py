@@ -130,12 +130,6 @@ DOCUMENTED = {
 }
 
 
-@pytest.fixture
-def bucket(s3: S3Client) -> str:
-    s3.create_bucket(Bucket="photos")
-    return "photos"
-
-
 # -- the table
 
 

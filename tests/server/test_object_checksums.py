@@ -17,20 +17,10 @@ from tests.server.tools import UNSIGNED, Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.stores("local", "aws-keys")
+pytestmark = [pytest.mark.stores("local", "aws-keys"), pytest.mark.usefixtures("bucket")]
 
 BODY = bytes(range(256)) * 200  # above the inline limit
 SMALL = b"small"
-
-
-@pytest.fixture(autouse=True)
-def bucket(s3: S3Client) -> None:
-    s3.create_bucket(Bucket="photos")
-
-
-@pytest.fixture
-def wire(server: Server) -> Wire:
-    return Wire(server.url)
 
 
 def test_every_checksum_algorithm(wire: Wire) -> None:

@@ -15,13 +15,10 @@ from tests.server.tools import Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.usefixtures("bucket")
+
 KEYS = ["a", "b/1", "b/2", "b/c/3", "d/4", "e", "é", "\uffff", "\U0001f600"]
 ODD = ["a+b", "a b", "a%2Fb", "a&b<c>", "x=1", "tab\there", "\x01control", "new\nline", "ü"]
-
-
-@pytest.fixture(autouse=True)
-def bucket(s3: S3Client) -> None:
-    s3.create_bucket(Bucket="photos")
 
 
 def fill(server: Server, keys: list[str]) -> None:

@@ -17,15 +17,10 @@ from tests.server.tools import Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.stores("local", "cluster", "aws-keys")
+pytestmark = [pytest.mark.stores("local", "cluster", "aws-keys"), pytest.mark.usefixtures("bucket")]
 
 MIB = 1024 * 1024
 PART = random.Random(4).randbytes(5 * MIB)
-
-
-@pytest.fixture(autouse=True)
-def bucket(s3: S3Client) -> None:
-    s3.create_bucket(Bucket="photos")
 
 
 class Upload:

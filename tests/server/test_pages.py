@@ -132,12 +132,6 @@ def test_every_entry_comes_once_and_the_pages_end(
         store.delete_bucket("photos")
 
 
-@pytest.fixture
-def bucket(s3: S3Client) -> str:
-    s3.create_bucket(Bucket="photos")
-    return "photos"
-
-
 ODD = [
     "a\x01a",
     "a\x01b",

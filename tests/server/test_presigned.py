@@ -39,11 +39,6 @@ def signer(request: pytest.FixtureRequest, server: Server) -> Iterator[S3Client]
     client.close()
 
 
-@pytest.fixture
-def wire(server: Server) -> Wire:
-    return Wire(server.url)
-
-
 def target(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     return f"{parts.path}?{parts.query}"
