@@ -281,9 +281,6 @@ class Exchange:
         bucket = "" if request.virtual_host else f"/{version.bucket}"
         return f"{base}{bucket}/{encode_url(version.key)}"
 
-    def names(self) -> Callable[[str], str]:
-        return self.store.display_name
-
 
 def _never(*_: object) -> NoReturn:
     raise AssertionError("a document is held in memory")

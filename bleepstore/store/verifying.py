@@ -63,8 +63,7 @@ def identity_of(file: BinaryIO) -> FileIdentity | None:
 class Comparisons:
     """Which files of a store were found right lately, and how many damaged objects were met. Thread-safe."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._known: dict[str, tuple[FileIdentity, float]] = {}
         self._lock = threading.Lock()
         self.damaged = 0
@@ -72,7 +71,7 @@ class Comparisons:
     def are_known(self, handle: str, identity: FileIdentity) -> bool:
         """Whether this file was compared a short while ago."""
         known = self._known.get(handle)
-        return known is not None and known[0] == identity and known[1] > self._clock()
+        return known is not None and known[0] == identity and known[1] > time.monotonic()
 
     def remember(self, handle: str, identity: FileIdentity) -> None:
         """This file was found right."""
@@ -81,7 +80,7 @@ class Comparisons:
         with self._lock:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
-            self._known[handle] = (identity, self._clock() + TRUSTED_SECONDS)
+            self._known[handle] = (identity, time.monotonic() + TRUSTED_SECONDS)
 
     def report(self, bucket: str, key: str, reason: str) -> ObjectDamaged:
         """The error to raise, which is logged and counted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -40,30 +40,19 @@ _ALWAYS = (
     ("Referrer-Policy", "no-referrer"),
 )
 
-#: Finds out who calls, by the environ and the body. Raises AdminError: 401, 403.
-Admit = Callable[["WSGIEnvironment", bytes], Caller]
-
 
 class AdminApp:
     """See `bleepstore_server.admin`. `mounts` are WSGI apps of their own below a path, such as "/console"."""
 
-    def __init__(
-        self,
-        services: Services,
-        *,
-        rows: Sequence[Row] = ROWS,
-        admit: Admit | None = None,
-        mounts: Mapping[str, WSGIApplication] | None = None,
-    ) -> None:
+    def __init__(self, services: Services, *, mounts: Mapping[str, WSGIApplication] | None = None) -> None:
         self.services = services
-        self.rows = rows
         config = services.config
-        self._admit = admit or Administrators(services.store, config, config.admin_token)
+        self._admit = Administrators(services.store, config, config.admin_token)
         self._mounts = dict(mounts or {})
 
     def monitoring(self) -> Monitoring:
         """What the S3 port needs of it."""
-        on_s3_port = [row.path for row in self.rows if row.on_s3_port and self.services.config.admin_on_s3_port]
+        on_s3_port = [row.path for row in ROWS if row.on_s3_port and self.services.config.admin_on_s3_port]
         services = self.services
         return Monitoring(
             pages=dict.fromkeys(on_s3_port, self.answer),
@@ -126,7 +115,7 @@ class AdminApp:
             raise AdminError(404, "NotFound", "The path is not UTF-8.") from None
         wanted = "GET" if method == "HEAD" else method
         allowed = set()
-        for row in self.rows:
+        for row in ROWS:
             names = row.match(path)
             if names is not None:
                 if row.method == wanted:
@@ -149,7 +138,7 @@ class AdminApp:
             raise AdminError(400, "UnexpectedBody", f"{row.method} {row.path} takes no body.")
         return Call(
             services=self.services,
-            rows=self.rows,
+            rows=ROWS,
             row=row,
             names=names,
             query=structure(_parse_query(environ.get("QUERY_STRING", "")), row.query, "query"),

@@ -128,10 +128,9 @@ _CHECKS: Mapping[str, Callable[[Store], Check]] = {
 class HealthChecks:
     """The checks of one store. Each runs in a thread of its own; one that still hangs is not begun again."""
 
-    def __init__(self, store: Store, audit: AuditLog | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, store: Store, audit: AuditLog | None = None) -> None:
         self._store = store
         self._audit = audit
-        self._timeout = timeout
         self._checks = {**_CHECKS, "audit_log": lambda _store: _check_audit(audit)}
         if store.cluster_status() is not None:
             self._checks["cluster"] = _check_cluster
@@ -146,7 +145,7 @@ class HealthChecks:
                 if known is None or known.found is not None:
                     self._running[name] = _Running(check, self._store)
             running = dict(self._running)
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         checks = {name: one.wait(max(0.0, deadline - time.monotonic())) for name, one in running.items()}
         states = [check.state for check in checks.values()]
         worst = next((state for state in (State.FAILURE, State.WARNING) if state in states), State.OK)

@@ -47,8 +47,8 @@ class Visit:
 
     # -- what is asked
 
-    def argument(self, name: str, default: str = "") -> str:
-        return self.request.args.get(name, default)
+    def argument(self, name: str) -> str:
+        return self.request.args.get(name, "")
 
     def field(self, name: str, default: str = "") -> str:
         """Of a form; browsers send texts with the line ends of MIME."""

@@ -146,7 +146,9 @@ def get_bucket_location(exchange: Exchange) -> Response:
 
 
 def get_bucket_acl(exchange: Exchange) -> Response:
-    return xml(policy_of(exchange.store.get_bucket_acl(exchange.bucket, caller=exchange.caller), exchange.names()))
+    return xml(
+        policy_of(exchange.store.get_bucket_acl(exchange.bucket, caller=exchange.caller), exchange.store.display_name)
+    )
 
 
 def put_bucket_acl(exchange: Exchange) -> Response:
@@ -158,7 +160,7 @@ def get_object_acl(exchange: Exchange) -> Response:
     acl = exchange.store.get_object_acl(
         exchange.bucket, exchange.key, version_id=exchange.version_id, caller=exchange.caller
     )
-    return xml(policy_of(acl, exchange.names()))
+    return xml(policy_of(acl, exchange.store.display_name))
 
 
 def put_object_acl(exchange: Exchange) -> Response:

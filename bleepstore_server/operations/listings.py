@@ -88,7 +88,7 @@ def list_objects(exchange: Exchange) -> Response:
             delimiter=encode(delimiter) if delimiter else None,
             encoding_type=encoding,
             is_truncated=page.next_key is not None,
-            contents=contents(page.rows, encode, exchange.names(), restore_statuses(exchange, page)),
+            contents=contents(page.rows, encode, exchange.store.display_name, restore_statuses(exchange, page)),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )
@@ -108,7 +108,7 @@ def list_objects_v2(exchange: Exchange) -> Response:
     start_after = marker_of(exchange, "start-after")
     page = _page(exchange, "" if token is None else decode_token(token), limit, start_after or "")
     encode, delimiter = encoder(encoding), query.get("delimiter", "")
-    names = exchange.names() if query.get("fetch-owner", "").lower() == "true" else None
+    names = exchange.store.display_name if query.get("fetch-owner", "").lower() == "true" else None
     return xml(
         ListBucketResultV2(
             name=exchange.bucket,

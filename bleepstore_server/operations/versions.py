@@ -59,7 +59,7 @@ def list_object_versions(exchange: Exchange) -> Response:
             delimiter=encode(delimiter) if delimiter else None,
             encoding_type=encoding,
             is_truncated=page.next_key is not None,
-            versions=versions(page.rows, encode, exchange.names(), restore_statuses(exchange, page)),
+            versions=versions(page.rows, encode, exchange.store.display_name, restore_statuses(exchange, page)),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )

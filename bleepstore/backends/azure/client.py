@@ -74,7 +74,7 @@ class _Transport(RequestsTransport):  # type: ignore[misc]  # azure.core has no 
         return super().send(request, **options)
 
 
-def _make_service(settings: GatewaySettings, retry: Retry, environ: Any = os.environ) -> BlobServiceClient:
+def _make_service(settings: GatewaySettings, retry: Retry) -> BlobServiceClient:
     """The client, by the first of: a connection string, an account key, a SAS, a bearer token, the default chain."""
     session = requests.Session()
     for scheme in ("http://", "https://"):
@@ -88,31 +88,31 @@ def _make_service(settings: GatewaySettings, retry: Retry, environ: Any = os.env
         "max_single_get_size": 1 << 50,  # one request for any range
         "logging_enable": False,
     }
-    text = environ.get("AZURE_STORAGE_CONNECTION_STRING")
+    text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
     if text and settings.endpoint_url is None:
         try:
             return BlobServiceClient.from_connection_string(text, **options)
         except ValueError as error:  # whose text has none of the string in it
             raise StoreError(f"AZURE_STORAGE_CONNECTION_STRING is none: {error}") from None
-    account = environ.get("AZURE_STORAGE_ACCOUNT")
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT")
     url = settings.endpoint_url or (f"https://{account}.blob.core.windows.net" if account else None)
     if url is None:
         raise StoreError(
             f"{settings.url}: which storage account? Set AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_CONNECTION_STRING "
             "or an endpoint URL"
         )
-    return BlobServiceClient(url, credential=_find_credential(url, account, environ), **options)
+    return BlobServiceClient(url, credential=_find_credential(url, account), **options)
 
 
-def _find_credential(url: str, account: str | None, environ: Any) -> Any:
+def _find_credential(url: str, account: str | None) -> Any:
     parts = urlsplit(url)
-    if key := environ.get("AZURE_STORAGE_KEY"):
+    if key := os.environ.get("AZURE_STORAGE_KEY"):
         # The emulator has its account in the path, Azure in the host.
         name = parts.path.strip("/") or account or (parts.hostname or "").partition(".")[0]
         return {"account_name": name, "account_key": key}
-    if sas := environ.get("AZURE_STORAGE_SAS_TOKEN"):
+    if sas := os.environ.get("AZURE_STORAGE_SAS_TOKEN"):
         return sas.removeprefix("?")
-    if token := environ.get("AZURE_ACCESS_TOKEN"):
+    if token := os.environ.get("AZURE_ACCESS_TOKEN"):
         if parts.scheme != "https":
             raise StoreError(f"AZURE_ACCESS_TOKEN is sent over https only, and the endpoint is {url}")
         return _StaticToken(token)

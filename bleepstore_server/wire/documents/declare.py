@@ -292,18 +292,18 @@ def one_of(names: Sequence[str], kind: TextKind = TEXT, *, default: Any = attrs.
     return _field(Variant(tuple(names), kind), default)
 
 
-def facts(*, default: Any = attrs.NOTHING) -> Any:
-    return _field(Facts(), default)
+def facts() -> Any:
+    return _field(Facts(), attrs.NOTHING)
 
 
-def attribute(name: str, *, default: Any = attrs.NOTHING) -> Any:
+def attribute(name: str) -> Any:
     """The attribute `name` of the namespace xsi of the element itself."""
-    return attrs.field(default=default, metadata={_ATTRIBUTE: name})
+    return attrs.field(metadata={_ATTRIBUTE: name})
 
 
-def content(kind: TextKind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
+def content(kind: TextKind = TEXT) -> Any:
     """The text of the element itself."""
-    return attrs.field(default=default, metadata={_CONTENT: kind})
+    return attrs.field(metadata={_CONTENT: kind})
 
 
 # -- documents
