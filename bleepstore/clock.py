@@ -98,10 +98,19 @@ class TickingStamps(Stamps):
 class SeededBytes:
     """What looks random and is the same for each `seed`. Not for secrets."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: int) -> None:
         self._lock = threading.Lock()
-        self._random = random.Random(seed)
+        self._seed = seed
+        self._random = random.Random(f"{seed}/0")
+        self._given = 0
 
     def __call__(self, size: int) -> bytes:
         with self._lock:
+            self._given += size
             return self._random.randbytes(size)
+
+    def fork_seed(self) -> int:
+        """A seed for what goes on from here beside this one: another after each use of this one, and the same however
+        often it is asked for."""
+        with self._lock:
+            return random.Random(f"{self._seed}/{self._given}").getrandbits(63)

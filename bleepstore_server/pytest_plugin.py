@@ -116,10 +116,12 @@ def s3_store(
     path = None
     if _setting(request.config, "bleepstore_backend", _BACKENDS) == "local":
         path = tmp_path_factory.mktemp("s3") / "store"
+    seed = _random_seed(request.config)
     if s3_seed is None:
         defaults = str(request.config.getini("bleepstore_acl_defaults"))
-        seed = _random_seed(request.config)
         opened = bleepstore.open(path, clock=s3_clock, acl_defaults=defaults, random_seed=seed)
+    elif seed is not None and s3_seed.random_seed is None:
+        raise pytest.UsageError(f"bleepstore_random_seed: s3_seed has to be opened with random_seed={seed}, too")
     else:
         opened = s3_seed.fork(path, clock=s3_clock)
     stash = request.config.stash

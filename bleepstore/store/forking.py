@@ -26,7 +26,7 @@ from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.copying import HeldCatalog, make_file_durable, open_private
 from bleepstore.catalog.sqlite.shared import Mark, write_mark
-from bleepstore.clock import SteadyClock
+from bleepstore.clock import SeededBytes, SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.object_lock import check_change, is_locked
@@ -84,6 +84,9 @@ class Forks:
         settings = attrs.evolve(
             engine.settings, clock=clock or engine.wall_clock, event_destinations={}, replication_destinations={}
         )
+        if isinstance(engine.random_bytes, SeededBytes):
+            # Not of the commands applied so far: when a job submits one is a matter of chance.
+            settings = attrs.evolve(settings, random_seed=engine.random_bytes.fork_seed())
         backend = engine.backend
         if path is None:
             if isinstance(backend, LocalBackend):

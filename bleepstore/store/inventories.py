@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import secrets
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import IO
@@ -146,7 +145,8 @@ class Inventories:
             digest.update(chunk)
             size += len(chunk)
         file.file.seek(0)
-        key = f"{report.folder}data/{secrets.token_hex(16)}{report.inventory.format.suffix}"
+        name = hashlib.md5(f"{report.began_ms}/{digest.hexdigest()}".encode(), usedforsecurity=False).hexdigest()
+        key = f"{report.folder}data/{name}{report.inventory.format.suffix}"
         self._put(report, key, file.file)
         report.files.append(DataFile(key, size, digest.hexdigest()))
         file.close()

@@ -49,10 +49,7 @@ def assemble(
     or in a file beside the catalog."""
     with catalog.read() as reader:
         clock.go_on_from(reader.sweep_times()[0])
-        random_bytes = os.urandom
-        if settings.random_seed is not None:
-            # A fork goes on with other ids than those that the store has made until then.
-            random_bytes = SeededBytes(f"{settings.random_seed}/{reader.applied_index()}")
+    random_bytes = os.urandom if settings.random_seed is None else SeededBytes(settings.random_seed)
 
     def close() -> None:
         catalog.close()

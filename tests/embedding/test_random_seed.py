@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import boto3
 import pytest
 
 import bleepstore
-from bleepstore import CustomerKey, Versioning, errors
+from bleepstore import ConfigurationKind, CustomerKey, Versioning, errors
 from bleepstore.errors import StoreError
 from bleepstore.testing.clock import Clock
 from bleepstore_server.blocks import in_process
@@ -92,6 +93,46 @@ def test_a_fork_goes_on_with_other_ids() -> None:
     first = ids()
     assert first == ids()
     assert len(set(first)) == 4
+
+
+def test_what_jobs_have_done_changes_no_ids_of_a_fork() -> None:
+    def made_after(*jobs: str) -> str:
+        with bleepstore.open(random_seed=1, inline_limit=0) as store:
+            store.create_bucket("photos")
+            for body in (b"1", b"2"):
+                store.put_object("photos", "k", body)  # the first bytes are garbage then
+            for job in jobs:
+                assert store.jobs.run(job).changed
+            with store.fork() as fork:
+                return fork.create_upload("photos", "k").upload_id
+
+    assert made_after() == made_after("garbage")
+
+
+def test_an_inventory_is_published_under_the_same_keys() -> None:
+    configured = {
+        "Id": "daily",
+        "IsEnabled": True,
+        "Destination": {"S3BucketDestination": {"Bucket": "arn:aws:s3:::lists", "Format": "CSV"}},
+        "IncludedObjectVersions": "Current",
+        "Schedule": {"Frequency": "Daily"},
+    }
+    services: Any = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "s3:PutObject"}
+    policy = {"Version": "2012-10-17", "Statement": [services | {"Resource": "arn:aws:s3:::lists/*"}]}
+
+    def published() -> list[tuple[str, str]]:
+        with bleepstore.open(random_seed=1) as store:
+            for bucket in ("photos", "lists"):
+                store.create_bucket(bucket)
+            store.put_bucket_policy("lists", json.dumps(policy))
+            store.put_bucket_configuration("photos", ConfigurationKind.INVENTORY, configured)
+            store.put_object("photos", "k", b"1")
+            store.jobs.run("inventory")
+            return [(found.key, found.etag) for found in store.list_objects("lists").objects]
+
+    first = published()
+    assert len(first) == 4
+    assert first == published()
 
 
 def test_links_are_good_for_as_long_as_they_say() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 import bleepstore
+from bleepstore.testing.clock import Clock
 
 pytest_plugins = ["pytester"]
 
@@ -438,6 +440,31 @@ def test_with_a_seed_a_test_sees_the_same_ids_and_times_in_each_run(run, pyteste
     run(source.replace("UPLOAD", upload_id).replace("REQUEST", "6513270E269E0D37")).assert_outcomes(passed=2)
     pytester.makeini("[pytest]\nbleepstore_random_seed = 7\nbleepstore_backend = local\n")
     assert "bleepstore_random_seed: it is for the backend memory alone" in run(source).stderr.str()
+
+
+def test_with_a_seed_forks_of_what_was_filled_once_are_the_same_in_any_order(run, pytester) -> None:  # type: ignore[no-untyped-def]
+    pytester.makeini("[pytest]\nbleepstore_random_seed = 7\n")
+    source = """
+        import bleepstore
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def s3_seed():
+            with bleepstore.open(SEED) as store:
+                store.create_bucket("filled")
+                yield store
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(s3_store, number):
+            assert s3_store.create_upload("filled", "k").upload_id == "UPLOAD"
+    """
+    with bleepstore.open(random_seed=7) as store:
+        store.create_bucket("filled")
+        with store.fork(clock=Clock(dt.datetime(2025, 1, 1, tzinfo=dt.UTC))) as fork:
+            upload_id = fork.create_upload("filled", "k").upload_id
+    seeded = source.replace("UPLOAD", upload_id)
+    run(seeded.replace("SEED", "random_seed=7")).assert_outcomes(passed=2)
+    assert "s3_seed has to be opened with random_seed=7, too" in run(seeded.replace("SEED", "")).stdout.str()
 
 
 def test_the_policy_of_an_application_is_enough_or_not(run) -> None:  # type: ignore[no-untyped-def]
