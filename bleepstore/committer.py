@@ -77,7 +77,7 @@ class DirectCommitter:
 
     A thread queues its command. If nobody leads, it leads: when other processes let it, it commits all that is queued
     by then, wakes those that wait for it, and hands the lead to the first of those that came meanwhile. A thread that
-    is woken either has its result or the lead.
+    is woken either has its result or the lead. In memory, where there is nothing to share, each command is a transaction.
     """
 
     is_alone = True
@@ -95,12 +95,15 @@ class DirectCommitter:
         self._has_leader = False
         self._contended = False
         self._spare = catalog.spare_bytes() - RESERVE
+        self._waits_for_disk = self._spare != math.inf
 
     def submit(self, command: Command) -> Result:
         if self.gather is not None:
             gathered = self.gather(command)
             if gathered is not None:
                 return gathered
+        if not self._waits_for_disk:
+            return self._apply(command)
         if not self._has_space(command):
             return StorageFull()
         if self._has_leader and self._catalog.is_stalled():
@@ -118,6 +121,13 @@ class DirectCommitter:
             raise pending.error
         assert pending.result is not None
         return pending.result
+
+    def _apply(self, command: Command) -> Result:
+        begun = time.monotonic()
+        (result,) = self._catalog.apply((command,))
+        if self.on_commit is not None:
+            self.on_commit(1, time.monotonic() - begun)
+        return result
 
     def submit_many(self, commands: Sequence[Command]) -> list[Pending]:
         """Have commands of many operations done by one thread, in as few transactions as they fit in; returns when all

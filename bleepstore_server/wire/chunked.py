@@ -53,7 +53,7 @@ class ChunkedDecoder:
         signer: ChunkSigner | None = None,
         trailers_expected: tuple[str, ...] = (),
     ) -> None:
-        self._buffer = bytearray()
+        self._rest = b""  # what was fed and is not a whole line
         self._state = _State.SIZE
         self._left = 0
         self._received = 0
@@ -73,43 +73,40 @@ class ChunkedDecoder:
     def feed(self, data: bytes) -> list[bytes]:
         """Take in more of the body; returns the data that it holds."""
         out: list[bytes] = []
-        if self._state is _State.DATA and not self._buffer and len(data) <= self._left:
-            self._take(data, out)  # the common case of a large chunk: nothing is copied
-            return out
-        self._buffer += data
-        buffer = self._buffer
+        data, at = self._rest + data, 0  # without a rest, and a piece that is all of it, nothing is copied
         while True:
             if self._state is _State.DATA:
-                piece = bytes(buffer[: self._left])
+                piece = data[at : at + self._left]
                 if not piece:
-                    return out
-                del buffer[: len(piece)]
+                    break
+                at += len(piece)
                 self._take(piece, out)
             elif self._state is _State.DATA_END:
-                if len(buffer) < 2:
-                    return out
-                if buffer[:2] != b"\r\n":
+                if len(data) - at < 2:
+                    break
+                if data[at : at + 2] != b"\r\n":
                     raise _incomplete("The data of a chunk must end in CRLF.")
-                del buffer[:2]
+                at += 2
                 self._state = _State.SIZE
             elif self._state is _State.DONE:
-                if buffer.strip(b"\r\n"):
+                if data[at:].strip(b"\r\n"):
                     raise _incomplete("There are bytes behind the last chunk.")
-                buffer.clear()
-                return out
+                at = len(data)
+                break
             else:
                 limit = _MAX_LINE if self._state is _State.SIZE else _MAX_TRAILERS
-                end = buffer.find(b"\n", 0, limit)
-                if end < 0 and len(buffer) >= limit:
-                    raise self._too_long()
+                end = data.find(b"\n", at, at + limit)
                 if end < 0:
-                    return out
-                line = bytes(buffer[:end])
-                del buffer[: end + 1]
+                    if len(data) - at >= limit:
+                        raise self._too_long()
+                    break
+                line, at = data[at:end], end + 1
                 if self._state is _State.SIZE:
                     self._begin_chunk(line)
                 else:
                     self._trailer(line)
+        self._rest = data[at:]
+        return out
 
     def _too_long(self) -> RequestError:
         if self._state is _State.TRAILERS:
@@ -215,9 +212,9 @@ class ChunkedDecoder:
     def finish(self) -> None:
         """Say that there is no more. Raises IncompleteBody unless the body was whole."""
         if self._state is _State.TRAILERS and self._signer is not None:
-            if self._buffer:
-                self._trailer(bytes(self._buffer))
-                self._buffer.clear()
+            if self._rest:
+                self._trailer(self._rest)
+                self._rest = b""
             self._end_trailers()
         if self._state is not _State.DONE:
             raise _incomplete("The chunked body ended before the empty line behind its last chunk.")

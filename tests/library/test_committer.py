@@ -78,6 +78,22 @@ def test_commands_that_wait_at_the_same_time_share_one_commit(catalog: GatedCata
     assert catalog.batches == [1, 19]
 
 
+def test_in_memory_there_is_no_commit_to_share() -> None:
+    catalog = GatedCatalog(None)
+    committer = DirectCommitter(catalog)
+    counts: list[int] = []
+    committer.on_commit = lambda count, _seconds: counts.append(count)
+    catalog.gate.clear()
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        first = pool.submit(committer.submit, create(0))
+        assert catalog.entered.wait(30)
+        others = [pool.submit(committer.submit, create(number)) for number in range(1, 20)]
+        catalog.gate.set()
+        assert {other.result() for other in [first, *others]} == {Done()}
+    assert catalog.batches == counts == [1] * 20
+    catalog.close()
+
+
 def test_each_waiter_gets_its_own_result(catalog: GatedCatalog) -> None:
     committer = DirectCommitter(catalog)
     names = [f"bucket-{number % 10}" for number in range(100)]
