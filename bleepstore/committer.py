@@ -77,7 +77,9 @@ class DirectCommitter:
 
     A thread queues its command. If nobody leads, it leads: when other processes let it, it commits all that is queued
     by then, wakes those that wait for it, and hands the lead to the first of those that came meanwhile. A thread that
-    is woken either has its result or the lead. In memory, where there is nothing to share, each command is a transaction.
+    is woken either has its result or the lead.
+
+    In memory there is no fsync to share: each command is a transaction of its own.
     """
 
     is_alone = True
