@@ -9,8 +9,9 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class ClusterMember:
-    """A member as a node sees it. What is null is known to the leader alone, of the others. `match` is the index up to
-    which its log is durable and that of the leader, `level` the feature level that it has announced."""
+    """A member as a node sees it. What is null is known to the leader alone, of the others; `is_low_on_space` is null
+    also until the member has told its leader. `match` is the index up to which its log is durable and that of the
+    leader, `level` the feature level that it has announced."""
 
     id: str
     is_voter: bool

@@ -258,15 +258,16 @@ class Membership(Reads):
     # --- hand-over ---
 
     def heir(self, *, with_space: bool = False) -> NodeId | None:
-        """The voter that could take over soonest, at the leader; None if none was heard of lately. `with_space`: none
-        whose disk is almost full. Of two that are as near, one that has space is better."""
+        """The voter that could take over soonest, at the leader; None if none was heard of lately. `with_space`: only
+        one that has said that it has some. Of two that are as near, such a one is better.
+        """
         voters = self.tracker.configuration.voters
         heard = [one for one in self.tracker.peers if one.node in voters and (one.recent_active or one.was_active)]
         if with_space:
-            heard = [one for one in heard if not one.low_on_space]
+            heard = [one for one in heard if one.low_on_space is False]
         if not heard or self.role is not Role.LEADER:
             return None
-        return max(heard, key=lambda one: (one.match, not one.low_on_space)).node
+        return max(heard, key=lambda one: (one.match, one.low_on_space is False)).node
 
     def transfer_leadership(self, to: NodeId) -> Refusal | None:
         """Hand over to a voter, at the leader only. Proposals are refused until it is done or an election timeout has

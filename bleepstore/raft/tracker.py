@@ -46,7 +46,7 @@ class Progress:
         self.offered_index = 0  # the snapshot that was offered, until the member has caught up from it
         self.recent_active = False  # heard of since the last check of the quorum
         self.was_active = False  # heard of between the two last checks
-        self.low_on_space = False  # what it has said last
+        self.low_on_space: bool | None = None  # what it has said last to this leader; None: nothing
         self.level = 1  # the feature level that it has announced to this leader; every program knows the first
         self.sent_commit = 0  # the commit index that was last told
         self.read_round = 0  # the last read confirmation that was answered

@@ -72,5 +72,6 @@ def _of_members(status: ClusterStatus) -> Iterator[Metric]:
         if status.role == "leader" and member.match is not None:
             lag.add_metric([member.id], max(0, status.last_index - member.match))
             heard.add_metric([member.id], bool(member.is_heard_of))
-            full.add_metric([member.id], bool(member.is_low_on_space))
+            if member.is_low_on_space is not None:
+                full.add_metric([member.id], member.is_low_on_space)
     yield from (lag, heard, full)

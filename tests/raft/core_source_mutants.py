@@ -584,9 +584,15 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "what a member has said of its space outlives the lead": SourceMutant(
         "raft.tracker",
-        "        self.low_on_space = False  # what",
-        '        self.low_on_space = getattr(self, "low_on_space", False)  # what',
+        "        self.low_on_space: bool | None = None  # what",
+        '        self.low_on_space = getattr(self, "low_on_space", None)  # what',
         "harmless: it says so again with its next answer to a heartbeat",
+    ),
+    "a member that has said nothing has space": SourceMutant(
+        "raft.membership",
+        "if one.low_on_space is False]",
+        "if not one.low_on_space]",
+        "test test_node a_leader_that_is_full_when_it_is_elected_hands_over_when_one_says_that_it_has_space",
     ),
     "reads that wait for the first commit do not count": SourceMutant(
         "raft.reads",

@@ -36,6 +36,7 @@ from bleepstore.raft.messages import (
 )
 from bleepstore.raft.node import Node
 from bleepstore.raft.node_settings import Host, NodeSettings
+from bleepstore.raft.node_status import status_of
 from bleepstore.raft.snapshot_transfer import receive
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
@@ -450,6 +451,29 @@ def test_a_node_that_is_told_of_its_removal_says_so_to_all_who_wait_and_to_all_w
         node.tick()
     assert not any(isinstance(message, RequestVote) for message in node.outbox.sent[-50:])
     assert node.core.role is Role.FOLLOWER
+    node.close()
+
+
+def test_a_leader_that_is_full_when_it_is_elected_hands_over_when_one_says_that_it_has_space() -> None:
+    """Not before: whoever it chose might be full too, and then it would have to wait for the next hand-over."""
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo())
+    node.free_bytes = 1 << 20
+    node.elect("b")
+    term = node.core.term
+
+    def heir_after(*said: Message) -> str | None:
+        """To whom it hands over once it has heard this."""
+        node.outbox.sent.clear()
+        node.deliver(*said)
+        node.tick()
+        return next((message.to for message in node.outbox.sent if isinstance(message, TimeoutNow)), None)
+
+    last = node.core.log.last
+    assert [one.is_low_on_space for one in status_of(node.node).members] == [True, None, None]
+    assert heir_after(*(AppendReply("cluster", peer, "a", term, last) for peer in "bc")) is None
+    assert heir_after(HeartbeatReply("cluster", "b", "a", term, 0, True)) is None
+    assert heir_after(HeartbeatReply("cluster", "c", "a", term, 0, False)) == "c"
+    assert [one.is_low_on_space for one in status_of(node.node).members] == [True, True, False]
     node.close()
 
 
