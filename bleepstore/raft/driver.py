@@ -266,13 +266,19 @@ class Driver:
                 proposal.resend_at = self._now() + 1
             return
         proposal.offers += 1
-        proposal.resend_at = None if isinstance(answered, Accepted) else self._now() + self.settings.retry_ticks
+        if isinstance(answered, Accepted):
+            proposal.offer, proposal.resend_at = 0, None
+        else:
+            proposal.offer, proposal.resend_at = answered.offer, self._now() + self.settings.retry_ticks
 
     def _hear_refusal(self, message: ProposeRefused) -> None:
         """The leader has not taken what was passed on to it: it comes again, later from time to time, since each time
         costs a message of its size."""
         proposal = self.proposals.find(message.request_id)
-        if proposal is None or self._fails_for_good(proposal, message.reason, proposal.offers - 1):
+        if proposal is None or proposal.offer != message.offer:
+            return  # it was heard before, or another offer is under way
+        proposal.offer = 0
+        if self._fails_for_good(proposal, message.reason, proposal.offers - 1):
             return
         proposal.resend_at = self._now() + proposal.pause
         proposal.pause = min(2 * proposal.pause, self.settings.retry_ticks)
@@ -297,6 +303,8 @@ class Driver:
             if now >= proposal.deadline:
                 self.proposals.fail(proposal, TimedOut("the proposal was not applied in time; it still may be"))
             elif all_of_them or (proposal.resend_at is not None and now >= proposal.resend_at):
+                if all_of_them:
+                    proposal.pause = 1.0  # the next leader has refused nothing
                 self.counters.retries += 1
                 self._offer(proposal)
 

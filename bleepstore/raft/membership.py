@@ -160,6 +160,9 @@ class Membership(Reads):
         applying = self._applying
         while applying and applying[0][0] <= log.applied:
             self._applying_bytes -= applying.pop(0)[1]
+        unapplied = self._unapplied
+        while unapplied and next(iter(unapplied.values())) <= log.applied:
+            unapplied.popitem(last=False)
         pending = self._handed_configurations
         while pending and pending[0] <= log.applied:
             entry = log.slice(pending[0], pending[0] + 1, 1)[0]

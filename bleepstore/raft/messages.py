@@ -98,6 +98,9 @@ class Refusal(enum.Enum):
     NO_SPACE = "the disk of the leader is almost full"
     MALFORMED_DATA = "the data of a proposal is not bytes"
     ENTRY_TOO_LARGE = "the entry is larger than a message may be"
+    ALREADY_TAKEN = "the command is in the log, and not applied yet"
+    REPEATED_OFFER = "the offer has come before, or is too old to know"
+    UNKNOWN_OFFER = "the answer is to an offer of an earlier life"
     CHANGE_PENDING = "another change of the membership is under way"
     BAD_CHANGE = "the change of the membership cannot be made from the present one"
     NOT_CAUGHT_UP = "the learner does not have the log yet"
@@ -352,21 +355,28 @@ class ReadIndexReply(Envelope):
 
 @attrs.frozen
 class ProposeRequest(Envelope):
-    """A follower passes a proposal on. It may be lost: the proposer retries with the same id."""
+    """A follower passes a proposal on. It may be lost: the proposer retries with the same id, which is another offer.
+
+    A leader acts on an offer once, however often the message arrives.
+    """
 
     request_id: str
     data: bytes = attrs.field(repr=False)
     frees_space: bool
+    incarnation: int  # as in ReadIndexRequest
+    offer: int  # counts the offers of this life of the sender
 
 
 @attrs.frozen
 class ProposeRefused(Envelope):
-    """The leader took nothing of a proposal that was passed on to it. Without this answer the proposer would only learn
-    that by waiting.
+    """The leader has not taken a proposal that was passed on to it, and never will by this offer. Without this answer
+    the proposer would only learn that by waiting.
     """
 
     request_id: str
     reason: Refusal
+    incarnation: int  # repeated from the offer
+    offer: int
 
 
 @attrs.frozen
@@ -396,7 +406,7 @@ Message = (
 
 @attrs.frozen
 class Accepted:
-    """The leader appended a proposal. It may still be lost: only a committed entry of this index *and* term is it."""
+    """The leader has it in its log. It may still be lost: only a committed entry of this index *and* term is it."""
 
     index: int
     term: int
@@ -407,6 +417,7 @@ class Forwarded:
     """A follower passed the proposal on. Whether it arrives is unknown."""
 
     to: NodeId
+    offer: int  # `ProposeRefused` names it
 
 
 @attrs.frozen

@@ -27,6 +27,7 @@ from bleepstore.raft.messages import (
     TimeoutNow,
     is_text,
 )
+from bleepstore.raft.offers import OffersHeard
 from bleepstore.raft.state import RaftState
 from bleepstore.raft.tracker import Flow, Progress
 
@@ -47,6 +48,7 @@ class Replication(RaftState):
 
     def propose(self, request_id: str, data: bytes, *, frees_space: bool = False) -> Accepted | Forwarded | Refusal:
         """Append a command, or pass it on to the leader. One that `frees_space` is taken on a disk that is almost full.
+        What this leader has appended and not applied yet is not appended again.
 
         Accepted or forwarded does not mean committed: that shows when `Ready.committed` holds an entry with
         `request_id`. If that does not come, propose again with the same id; the state machine sees to repeats.
@@ -58,19 +60,30 @@ class Replication(RaftState):
                 return self._refuse(Refusal.REMOVED)
             if self.leader is None:
                 return self._refuse(Refusal.NO_LEADER)
-            self._messages.append(
-                ProposeRequest(self.cluster, self.node, self.leader, self.term, request_id, bytes(data), frees_space)
-            )
-            return Forwarded(self.leader)
+            return self._pass_on(self.leader, request_id, bytes(data), frees_space)
+        known = self._unapplied.get(request_id)
+        if known is not None:
+            return Accepted(known, self.term)
         refusal = self._proposal_refusal(len(data), frees_space)
         if refusal is not None:
             return self._refuse(refusal)
         entry = self._append_command(request_id, bytes(data))
         return Accepted(entry.index, entry.term)
 
+    def _pass_on(self, leader: NodeId, request_id: str, data: bytes, frees_space: bool) -> Forwarded:
+        self._last_offer += 1
+        about = (self.incarnation, self._last_offer)
+        self._messages.append(
+            ProposeRequest(self.cluster, self.node, leader, self.term, request_id, data, frees_space, *about)
+        )
+        return Forwarded(leader, self._last_offer)
+
     def _append_command(self, request_id: str, data: bytes) -> Entry:
         self.uncommitted_bytes += len(data) + ENTRY_OVERHEAD
-        return self._append_own(EntryKind.COMMAND, data, request_id)
+        entry = self._append_own(EntryKind.COMMAND, data, request_id)
+        if request_id:
+            self._unapplied[request_id] = entry.index
+        return entry
 
     def _proposal_refusal(self, size: int, frees_space: bool) -> Refusal | None:
         if size > self.settings.max_entry_bytes:
@@ -93,15 +106,22 @@ class Replication(RaftState):
             return Refusal.NOT_LEADER  # there will be another leader, to whom all is offered again
         if not is_text(m.request_id):
             return Refusal.MALFORMED_TEXT
+        if not self._offers_heard.setdefault((m.sender, m.incarnation), OffersHeard()).is_new(m.offer):
+            return Refusal.REPEATED_OFFER  # not answered: one copy may be taken, so no other one is refused
+        if m.request_id in self._unapplied:
+            return Refusal.ALREADY_TAKEN  # not answered: the proposer sees it applied
         answer = self._proposal_refusal(len(m.data), m.frees_space)
         if answer is None:
             self._append_command(m.request_id, m.data)
         else:
-            self._messages.append(ProposeRefused(self.cluster, self.node, m.sender, self.term, m.request_id, answer))
+            about = (m.request_id, answer, m.incarnation, m.offer)
+            self._messages.append(ProposeRefused(self.cluster, self.node, m.sender, self.term, *about))
         return answer
 
     def _on_propose_refused(self, m: ProposeRefused) -> Refusal | None:
         """The driver tells the proposer, if this is not refused."""
+        if m.incarnation != self.incarnation:
+            return Refusal.UNKNOWN_OFFER
         return None if m.sender == self.leader else Refusal.NOT_FROM_LEADER
 
     # --- the leader sends ---

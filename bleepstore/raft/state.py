@@ -13,6 +13,7 @@ The core is this class and the layers above it, each of which knows only those b
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from typing import Protocol
 
 import attrs
@@ -31,6 +32,7 @@ from bleepstore.raft.messages import (
     SnapshotFetch,
     SnapshotMeta,
 )
+from bleepstore.raft.offers import OffersHeard
 from bleepstore.raft.storage import LogStorage
 from bleepstore.raft.tracker import Tracker
 
@@ -94,12 +96,12 @@ class RaftState:
 
     __slots__ = (
         "_after", "_applying", "_applying_bytes", "_early_reads", "_emitted_hard", "_emitted_soft", "_farewell",
-        "_fetch", "_fetching", "_forwarded_reads", "_handed_configurations", "_last_context", "_lost_reads",
-        "_messages", "_pump_due", "_reads_ready", "_rng", "_round", "_round_due", "_token",
-        "_waiting_reads", "_was_told_of_removal", "cluster", "comparison", "configurations", "counters",
-        "election_elapsed", "election_timeout", "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space",
-        "node", "pending_configuration_index", "role", "settings", "state_bytes", "term", "tracker", "transfer_target",
-        "uncommitted_bytes", "vote", "votes",
+        "_fetch", "_fetching", "_forwarded_reads", "_handed_configurations", "_last_context", "_last_offer",
+        "_lost_reads", "_messages", "_offers_heard", "_pump_due", "_reads_ready", "_rng", "_round", "_round_due",
+        "_token", "_unapplied", "_waiting_reads", "_was_told_of_removal", "cluster", "comparison", "configurations",
+        "counters", "election_elapsed", "election_timeout", "heartbeat_elapsed", "incarnation",
+        "leader", "log", "low_on_space", "node", "pending_configuration_index", "role", "settings", "state_bytes",
+        "term", "tracker", "transfer_target", "uncommitted_bytes", "vote", "votes",
     )  # fmt: skip
 
     def __init__(
@@ -131,6 +133,9 @@ class RaftState:
         self.votes: dict[NodeId, bool] = {}
         self.transfer_target: NodeId | None = None
         self.uncommitted_bytes = 0
+        self._unapplied: OrderedDict[str, int] = OrderedDict()  # request id -> index, of what this leader appended
+        self._offers_heard: dict[tuple[NodeId, int], OffersHeard] = {}  # by follower and incarnation, in this term
+        self._last_offer = 0
         self.low_on_space = False  # set by the driver: proposals are refused unless they free some, all else goes on
         self.state_bytes = 0  # set by the driver: about how many bytes a snapshot has
         self.comparison = Comparison()
@@ -190,6 +195,8 @@ class RaftState:
         self.transfer_target = None
         self._farewell = 0
         self.uncommitted_bytes = 0
+        self._unapplied.clear()
+        self._offers_heard.clear()
         self._drop_reads()
 
     def _become_follower(self, term: int, leader: NodeId | None) -> None:

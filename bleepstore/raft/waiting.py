@@ -45,7 +45,7 @@ class RemovedFromCluster(BleepStoreError):
 class Proposal:
     """One command on its way."""
 
-    __slots__ = ("data", "deadline", "frees_space", "future", "offers", "pause", "request_id", "resend_at")
+    __slots__ = ("data", "deadline", "frees_space", "future", "offer", "offers", "pause", "request_id", "resend_at")
 
     def __init__(self, request_id: str, data: bytes, frees_space: bool) -> None:
         self.request_id = request_id
@@ -55,6 +55,7 @@ class Proposal:
         self.future.set_running_or_notify_cancel()  # what may be in the log already cannot be cancelled
         self.deadline = 0.0  # in ticks; set when the node sees it first
         self.offers = 0  # how often a leader was given it
+        self.offer = 0  # the last one that was passed on and not answered; 0: none
         self.pause = 1.0  # in ticks: until it is offered again if a leader says that it has not taken it
         self.resend_at: float | None = 0  # in ticks; None: it is in this leader's log
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -109,11 +110,24 @@ def check_that_a_new_lead_begins_with_nothing_uncommitted(_: Path) -> None:
     node = DrivenCore(settings=Settings(max_uncommitted_bytes=200))
     node.elect()
     node.acknowledge()
-    while isinstance(node.core.propose("r", b"x" * 50), Accepted):
+    numbers = itertools.count()
+    while isinstance(node.core.propose(f"r{next(numbers)}", b"x" * 50), Accepted):
         pass
     node.step(AppendEntries("c", "b", "a", node.core.term + 1, 1, 1, run(2, 2, node.core.term + 1), 1))
     node.elect()
     assert isinstance(node.core.propose("r", b"x" * 150), Accepted)
+
+
+def check_that_what_an_earlier_lead_has_taken_is_taken_again(_: Path) -> None:
+    """The next leader may have replaced it."""
+    node = DrivenCore()
+    node.elect()
+    node.acknowledge()
+    term = node.core.term
+    assert node.core.propose("r", b"x") == Accepted(2, term)
+    node.step(AppendEntries("c", "b", "a", term + 1, 1, term, run(2, 2, term + 1), 1))
+    node.elect()
+    assert node.core.propose("r", b"x") == Accepted(4, term + 2)
 
 
 def check_that_nobody_campaigns_while_its_log_is_replaced(_: Path) -> None:
@@ -330,6 +344,7 @@ def check_that_what_a_snapshot_replaces_is_not_waited_for(_: Path) -> None:
 CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_start_takes_no_membership_that_is_not_applied,
     check_that_a_new_lead_begins_with_nothing_uncommitted,
+    check_that_what_an_earlier_lead_has_taken_is_taken_again,
     check_that_nobody_campaigns_while_its_log_is_replaced,
     check_that_a_granted_pre_vote_is_of_the_question_that_was_asked,
     check_that_a_durable_vote_of_an_earlier_campaign_does_not_count,

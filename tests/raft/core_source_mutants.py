@@ -21,7 +21,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.quorum",
         "refused > len(voters) - quorum",
         "refused >= len(voters) - quorum",
-        "seed 5",
+        "seed 7",
     ),
     "one of two joint majorities commits": SourceMutant(
         "raft.quorum",
@@ -39,7 +39,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.log_view",
         "return self.committed if self.committed < self.stable else self.stable",
         "return self.committed",
-        "seed 1",
+        "seed 2",
     ),
     "commit index forgotten at a restart": SourceMutant(
         "raft.log_view",
@@ -133,8 +133,8 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "uncommitted bytes outlive the lead": SourceMutant(
         "raft.state",
-        ("        self.uncommitted_bytes = 0\n        self._drop_reads()"),
-        "        self._drop_reads()",
+        "        self.uncommitted_bytes = 0\n        self._unapplied.clear()\n",
+        "        self._unapplied.clear()\n",
         "check a_new_lead_begins_with_nothing_uncommitted",
     ),
     "reads outlive the lead": SourceMutant(
@@ -225,7 +225,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.elections",
         ("        if not m.pre:\n            self.election_elapsed = 0\n"),
         ("        if True:\n            self.election_elapsed = 0\n"),
-        "seed 0",
+        "seed 1",
     ),
     "a vote is given once and not repeated": SourceMutant(
         "raft.elections",
@@ -237,13 +237,13 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.elections",
         "or not self.log.holds(commit, commit_term) or",
         "or commit > self.log.last or",
-        "seed 14",
+        "seed 34",
     ),
     "the longer log wins, whatever its term": SourceMutant(
         "raft.elections",
         "return (m.last_term, m.last_index) >= (self.log.last_term, self.log.last)",
         "return m.last_index >= self.log.last",
-        "seed 16",
+        "seed 76",
     ),
     "an equal log is not good enough": SourceMutant(
         "raft.elections",
@@ -255,7 +255,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.elections",
         "return (m.last_term, m.last_index) >= (self.log.last_term, self.log.last)",
         "return m.last_term >= self.log.last_term",
-        "seed 12",
+        "seed 1",
     ),
     "a node without a log votes": SourceMutant(
         "raft.elections",
@@ -307,7 +307,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.replication",
         "commit = peer.match if peer.match < committed else committed",
         "commit = committed",
-        "seed 1",
+        "seed 5",
     ),
     "a snapshot is fetched though the log has it": SourceMutant(
         "raft.replication",
@@ -355,7 +355,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.reads",
         "read = WaitingRead(self._round + 1,",
         "read = WaitingRead(self._round,",
-        "seed 10",
+        "seed 40",
     ),
     "an early read keeps its index": SourceMutant(
         "raft.reads",
@@ -485,10 +485,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "a leader that takes nothing says nothing": SourceMutant(
         "raft.replication",
-        (
-            "            self._messages.append(ProposeRefused("
-            "self.cluster, self.node, m.sender, self.term, m.request_id, answer))\n"
-        ),
+        ("            self._messages.append(ProposeRefused(self.cluster, self.node, m.sender, self.term, *about))\n"),
         "            pass\n",
         "scenario limits_of_what_is_passed_on",
     ),
@@ -532,7 +529,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.core",
         ("            self._acknowledge_own()\n            self._maybe_commit()\n"),
         "            self._maybe_commit()\n",
-        "seed 5",
+        "seed 1",
     ),
     "check-quorum asks the incoming voters alone": SourceMutant(
         "raft.tracker",
@@ -587,6 +584,54 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "        self.low_on_space: bool | None = None  # what",
         '        self.low_on_space = getattr(self, "low_on_space", None)  # what',
         "harmless: it says so again with its next answer to a heartbeat",
+    ),
+    "an offer that arrives twice is two": SourceMutant(
+        "raft.replication",
+        "if not self._offers_heard.setdefault((m.sender, m.incarnation), OffersHeard()).is_new(m.offer):",
+        "if False:",
+        "test test_node an_offer_that_arrives_twice_is_not_refused_the_second_time",
+    ),
+    "an offer that was overtaken is old": SourceMutant(
+        "raft.offers",
+        "bit = 1 << -ahead if ahead > -WINDOW else 0",
+        "bit = 1 << -ahead if ahead == 0 else 0",
+        "check each_offer_is_heard_once_in_whichever_order",
+    ),
+    "offers that were not heard have been": SourceMutant(
+        "raft.offers",
+        "self._bits << ahead & (1 << WINDOW) - 1 if ahead < WINDOW else 0",
+        "self._bits << ahead & (1 << WINDOW) - 1 if ahead < WINDOW else -1",
+        "check each_offer_is_heard_once_in_whichever_order",
+    ),
+    "what is passed on again is appended again": SourceMutant(
+        "raft.replication",
+        "if m.request_id in self._unapplied:",
+        "if False:",
+        "test test_node what_is_in_the_log_is_not_appended_again_however_often_it_is_offered",
+    ),
+    "what the leader proposes again is appended again": SourceMutant(
+        "raft.replication",
+        "        if known is not None:\n            return Accepted",
+        "        if False:\n            return Accepted",
+        "test test_node what_is_in_the_log_is_not_appended_again_however_often_it_is_offered",
+    ),
+    "what is applied counts as waiting for it": SourceMutant(
+        "raft.membership",
+        "next(iter(unapplied.values())) <= log.applied:",
+        "next(iter(unapplied.values())) < log.applied:",
+        "test test_node what_is_in_the_log_is_not_appended_again_however_often_it_is_offered",
+    ),
+    "what an earlier leader has taken is not taken": SourceMutant(
+        "raft.state",
+        "        self._unapplied.clear()\n",
+        "",
+        "check what_an_earlier_lead_has_taken_is_taken_again",
+    ),
+    "a refusal of another life counts": SourceMutant(
+        "raft.replication",
+        "if m.incarnation != self.incarnation:\n            return Refusal.UNKNOWN_OFFER",
+        "if False:\n            return Refusal.UNKNOWN_OFFER",
+        "check a_refusal_counts_for_the_last_offer_alone",
     ),
     "a member that has said nothing has space": SourceMutant(
         "raft.membership",

@@ -21,7 +21,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         ("        self._unsaved_hard = None\n        if hard is not None:\n            self._saved_hard = hard\n"),
         ("        if hard is not None:\n            self._saved_hard = hard\n"),
-        "node seed 5",
+        "node seed 7",
     ),
     "what is saved is not remembered": SourceMutant(
         "raft.driver",
@@ -55,8 +55,8 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "what was forwarded is not offered again": SourceMutant(
         "raft.driver",
-        "proposal.resend_at = None if isinstance(answered, Accepted) else self._now() + self.settings.retry_ticks",
-        "proposal.resend_at = None",
+        "= answered.offer, self._now() + self.settings.retry_ticks",
+        "= answered.offer, None",
         "check a_command_is_offered_in_one_envelope",
     ),
     "what a leader has not taken waits as if it were lost": SourceMutant(
@@ -68,6 +68,24 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     "what a leader has not taken is offered to it all the time": SourceMutant(
         "raft.driver",
         "        proposal.pause = min(2 * proposal.pause, self.settings.retry_ticks)\n",
+        "",
+        "check what_the_leader_has_not_taken_comes_again_later_each_time",
+    ),
+    "the next leader is offered as seldom as the last one": SourceMutant(
+        "raft.driver",
+        "                    proposal.pause = 1.0  #",
+        "                    pass  #",
+        "check what_the_leader_has_not_taken_comes_again_later_each_time",
+    ),
+    "a refusal counts for whatever is offered": SourceMutant(
+        "raft.driver",
+        "if proposal is None or proposal.offer != message.offer:",
+        "if proposal is None:",
+        "check a_refusal_counts_for_the_last_offer_alone",
+    ),
+    "a refusal that is doubled counts twice": SourceMutant(
+        "raft.driver",
+        "        proposal.offer = 0\n",
         "",
         "check what_the_leader_has_not_taken_comes_again_later_each_time",
     ),
@@ -93,7 +111,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         "            self._asking += [read for read in self._asked.pop(context, ()) if not read.future.done()]\n",
         "            self._asked.pop(context, None)\n",
-        "node seed 1",
+        "node seed 3",
     ),
     "a read is asked under the last context": SourceMutant(
         "raft.driver",
@@ -219,7 +237,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.waiting",
         "            if index > self._applied:",
         "            if index > self._applied + 1:",
-        "node seed 2",
+        "node seed 9",
     ),
     "a read waits for one index more": SourceMutant(
         "raft.waiting",

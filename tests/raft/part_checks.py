@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,12 +29,14 @@ from bleepstore.raft.messages import (
     SnapshotFetch,
     SnapshotMeta,
 )
+from bleepstore.raft.offers import WINDOW as WINDOW_OF_OFFERS
+from bleepstore.raft.offers import OffersHeard
 from bleepstore.raft.snapshot_transfer import SharedCopies, receive
 from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogTooNew, MemoryLog
 from bleepstore.raft.transport import Chunk
-from bleepstore.raft.waiting import ProposalRefused, Proposals, TimedOut
+from bleepstore.raft.waiting import LowSpace, ProposalRefused, Proposals, TimedOut
 from tests.raft.driver import DrivenNode, Echo, Outbox
 from tests.raft.driver_checks import NAMES, Careful, memory_log
 
@@ -119,6 +122,19 @@ def check_that_a_leader_that_leaves_waits_for_the_next_one(_: Path) -> None:
     assert node.driver.stopping
 
 
+def check_that_each_offer_is_heard_once_in_whichever_order(_: Path) -> None:
+    rng = random.Random(1)
+    for spread in (1, 50, WINDOW_OF_OFFERS // 2):
+        numbers = sorted(range(1, 4000), key=lambda number: number + rng.randrange(spread))
+        offers = OffersHeard()
+        heard = [number for number in numbers for _ in range(rng.choice((1, 2, 3))) if offers.is_new(number)]
+        assert heard == numbers
+        assert not any(map(offers.is_new, numbers)), "all of them have come"
+    assert offers.is_new(1 << 60)
+    assert offers.is_new((1 << 60) - 1)
+    assert not offers.is_new((1 << 60) - WINDOW_OF_OFFERS), "it may have come"
+
+
 def check_that_a_read_sees_a_snapshot(_: Path) -> None:
     log = memory_log()
     node = DrivenNode(log, Careful(log))
@@ -152,34 +168,63 @@ def patient_follower() -> DrivenNode:
     return node
 
 
-def take_offers(node: DrivenNode) -> list[str]:
+def take_offers(node: DrivenNode) -> list[ProposeRequest]:
     sent, node.outbox.sent = node.outbox.sent, []
-    return [message.request_id for message in sent if isinstance(message, ProposeRequest)]
+    return [message for message in sent if isinstance(message, ProposeRequest)]
+
+
+def refusal_of(offer: ProposeRequest, reason: Refusal) -> ProposeRefused:
+    """What the leader answers that does not take it."""
+    about = (offer.request_id, reason, offer.incarnation, offer.offer)
+    return ProposeRefused("c", offer.to, offer.sender, offer.term, *about)
 
 
 def check_that_what_the_leader_has_not_taken_comes_again_later_each_time(_: Path) -> None:
     node = patient_follower()
     future = node.propose("1")
-    offered_at = []
-    for tick in range(60):
-        if take_offers(node):
-            offered_at.append(tick)
-            node.deliver(ProposeRefused("c", "b", "a", 1, "1", Refusal.TOO_MUCH_UNCOMMITTED))
-        node.tick()
-    assert offered_at == [0, 1, 3, 7, 15, 31, 51], "it waits no longer than for what may be lost"
+
+    def offered_at() -> list[int]:
+        """In which of sixty ticks it is offered, and refused twice: an answer may be doubled."""
+        ticks = []
+        for tick in range(60):
+            for offer in take_offers(node):
+                ticks.append(tick)
+                node.deliver(*2 * (refusal_of(offer, Refusal.TOO_MUCH_UNCOMMITTED),))
+            node.tick()
+        return ticks
+
+    assert offered_at() == [0, 1, 3, 7, 15, 31, 51], "it waits no longer than for what may be lost"
+    node.deliver(Heartbeat("c", "c", "a", 2, 0, 0))
+    assert offered_at()[:5] == [0, 1, 3, 7, 15], "the next leader has refused nothing"
     assert not future.done()
+
+
+def check_that_a_refusal_counts_for_the_last_offer_alone(_: Path) -> None:
+    """Of this life: whoever proposes a command again after a refusal must not hear the refusal of the first time."""
+    node = patient_follower()
+    future = node.propose("1")
+    (first,) = take_offers(node)
+    node.deliver(refusal_of(first, Refusal.NO_SPACE))
+    assert isinstance(future.exception(0), LowSpace)
+    future = node.propose("1")
+    (second,) = take_offers(node)
+    node.deliver(refusal_of(first, Refusal.NO_SPACE))
+    node.deliver(attrs.evolve(refusal_of(second, Refusal.NO_SPACE), incarnation=1))
+    assert not future.done()
+    node.deliver(refusal_of(second, Refusal.NO_SPACE))
+    assert isinstance(future.exception(0), LowSpace)
 
 
 def check_that_what_the_leader_never_takes_is_refused_at_once(_: Path) -> None:
     node = patient_follower()
-    refused = ProposeRefused("c", "b", "a", 1, "1", Refusal.ENTRY_TOO_LARGE)
     future = node.propose("1")
-    node.deliver(refused)
+    node.deliver(*(refusal_of(offer, Refusal.ENTRY_TOO_LARGE) for offer in take_offers(node)))
     assert isinstance(future.exception(0), ProposalRefused)
     future = node.propose("1")
+    take_offers(node)
     for _tick in range(20):
         node.tick()
-    node.deliver(refused)
+    node.deliver(*(refusal_of(offer, Refusal.ENTRY_TOO_LARGE) for offer in take_offers(node)))
     assert isinstance(future.exception(0), TimedOut), "what became of the first offer is unknown"
 
 
@@ -187,9 +232,9 @@ def check_that_what_a_snapshot_may_include_is_offered_again(_: Path) -> None:
     """If it does, nobody applies it here: its result comes with the repeat."""
     node = patient_follower()
     node.propose("1")
-    assert take_offers(node) == ["1"]
+    assert len(take_offers(node)) == 1
     node.fetched(SnapshotMeta(7, 1, Configuration(NAMES)), "copy-7")
-    assert take_offers(node) == ["1"]
+    assert len(take_offers(node)) == 1
 
 
 def check_that_a_fetch_that_was_given_up_is_over(_: Path) -> None:
@@ -345,10 +390,12 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_each_committed_entry_reaches_the_state_machine_once,
     check_that_a_state_that_is_not_installed_is_discarded,
     check_that_a_leader_that_leaves_waits_for_the_next_one,
+    check_that_each_offer_is_heard_once_in_whichever_order,
     check_that_a_read_sees_a_snapshot,
     check_that_an_answered_proposal_gives_back_its_bytes,
     check_that_a_proposal_that_waits_is_one,
     check_that_what_the_leader_has_not_taken_comes_again_later_each_time,
+    check_that_a_refusal_counts_for_the_last_offer_alone,
     check_that_what_the_leader_never_takes_is_refused_at_once,
     check_that_what_a_snapshot_may_include_is_offered_again,
     check_that_a_fetch_that_was_given_up_is_over,

@@ -52,9 +52,9 @@ MESSAGES: list[Message] = [
     TimeoutNow(*HEAD),
     ReadIndexRequest(*HEAD, MAX_NUMBER - 1, 3),
     ReadIndexReply(*HEAD, 1, 3, 7),
-    ProposeRequest(*HEAD, "request", b"data", True),
+    ProposeRequest(*HEAD, "request", b"data", True, MAX_NUMBER - 1, 3),
     Removed(*HEAD),
-    ProposeRefused(*HEAD, "request", Refusal.TOO_MUCH_UNCOMMITTED),
+    ProposeRefused(*HEAD, "request", Refusal.TOO_MUCH_UNCOMMITTED, 1, 3),
 ]
 
 
@@ -81,7 +81,7 @@ def test_no_kind_of_message_was_left_out() -> None:
         frame(["RequestVote", "c", HALF, "a", 5, 10, 5, False, False, 0, 0]),
         frame(["RequestVote", HALF, "b", "a", 5, 10, 5, False, False, 0, 0]),
         frame(["AppendEntries", "c", "b", "a", 5, 0, 0, [[1, 5, 1, HALF, 1]], 0, 0], b"x"),
-        frame(["ProposeRequest", "c", "b", "a", 5, HALF, 1, False], b"x"),
+        frame(["ProposeRequest", "c", "b", "a", 5, HALF, 1, False, 1, 1], b"x"),
         frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, SHORT.encode().decode(), HALF], 0]),
         frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, SHORT.encode().decode().replace("b", "\\ud800"), ""], 0]),
         frame(["Heartbeat", "c", "b", "a", MAX_NUMBER, 0, 0, 0, 0, 0]),
@@ -93,8 +93,8 @@ def test_no_kind_of_message_was_left_out() -> None:
         frame(["AppendEntries", "c", "b", "a", 5, 0, 0, [[1, 5, 1, "", 5]], 0, 0], b"x"),
         frame(["TimeoutNow", "c", "b", "a", 5], b"more"),
         frame(["TimeoutNow", "c", "b", "a"]),
-        frame(["ProposeRefused", "c", "b", "a", 5, "request", "OUT_OF_ORDER"]),
-        frame(["ProposeRefused", "c", "b", "a", 5, "request", 3]),
+        frame(["ProposeRefused", "c", "b", "a", 5, "request", "OUT_OF_ORDER", 1, 1]),
+        frame(["ProposeRefused", "c", "b", "a", 5, "request", 3, 1, 1]),
         frame(["Nothing", "c", "b", "a", 5]),
         b"BRF1",
         b"BRF2" + frame(["TimeoutNow", "c", "b", "a", 5])[4:],
@@ -137,6 +137,6 @@ def test_a_leader_refuses_a_request_id_that_is_no_text(tmp_path: Path) -> None:
     log = create_log(tmp_path / "raft.db", cluster=CLUSTER, node=NODE, configuration=MEMBERS)
     node = DrivenNode(log, Echo(), core=Settings(election_ticks=2))
     node.elect(OTHER)
-    node.deliver(ProposeRequest(CLUSTER, OTHER, NODE, node.core.term, HALF, b"x", False))
+    node.deliver(ProposeRequest(CLUSTER, OTHER, NODE, node.core.term, HALF, b"x", False, 1, 1))
     assert node.core.counters.refused == {Refusal.MALFORMED_TEXT: 1}
     node.close()

@@ -115,9 +115,9 @@ def test_a_follower_passes_a_proposal_on_and_without_a_leader_it_refuses() -> No
     core, log = make_core("b")
     assert core.propose("r1", b"x") is Refusal.NO_LEADER
     core.step(Heartbeat("c", "a", "b", 1, 0, 0))
-    assert core.propose("r1", b"x") == Forwarded("a")
+    assert core.propose("r1", b"x") == Forwarded("a", 1)
     (ready,) = drain(core, log)
-    assert ProposeRequest("c", "b", "a", 1, "r1", b"x", False) in ready.messages
+    assert ProposeRequest("c", "b", "a", 1, "r1", b"x", False, core.incarnation, 1) in ready.messages
     assert core.propose_conf(ConfChange(remove=("c",))) is Refusal.NOT_LEADER
     assert core.transfer_leadership("c") is Refusal.NOT_LEADER
     assert core.counters.refused == {Refusal.NO_LEADER: 1, Refusal.NOT_LEADER: 2}
@@ -393,8 +393,8 @@ _messages = st.one_of(
     st.builds(TimeoutNow, *_head),
     st.builds(ReadIndexRequest, *_head, _numbers, _numbers),
     st.builds(ReadIndexReply, *_head, _numbers, _numbers, _numbers),
-    st.builds(ProposeRequest, *_head, st.just("r"), st.just(b"x"), st.booleans()),
-    st.builds(ProposeRefused, *_head, st.just("r"), st.sampled_from(Refusal)),
+    st.builds(ProposeRequest, *_head, st.just("r"), st.just(b"x"), st.booleans(), _numbers, _numbers),
+    st.builds(ProposeRefused, *_head, st.just("r"), st.sampled_from(Refusal), _numbers, _numbers),
     st.builds(Removed, *_head),
     st.just("no message"),
 )

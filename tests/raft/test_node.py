@@ -16,6 +16,7 @@ import pytest
 from bleepstore.raft import node as node_module
 from bleepstore.raft import senders
 from bleepstore.raft.messages import (
+    Accepted,
     AppendEntries,
     AppendReply,
     Configuration,
@@ -38,12 +39,13 @@ from bleepstore.raft.node import Node
 from bleepstore.raft.node_settings import Host, NodeSettings
 from bleepstore.raft.node_status import status_of
 from bleepstore.raft.snapshot_transfer import receive
+from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
 from bleepstore.raft.transport import Chunk, MemoryNetwork
 from bleepstore.raft.waiting import LowSpace, NodeEnded, ProposalRefused, RemovedFromCluster, TimedOut
 from tests.raft.clusters import wait_until
-from tests.raft.driver import DrivenNode, Echo
+from tests.raft.driver import DEFAULTS, DrivenNode, Echo
 
 PATIENCE = 60  # seconds; only a failure takes so long
 
@@ -280,13 +282,13 @@ def test_who_failed_to_be_told_does_not_keep_the_files_open() -> None:
 # --- little space ---
 
 
-def pair() -> tuple[DrivenNode, DrivenNode]:
+def pair(core: Settings = DEFAULTS) -> tuple[DrivenNode, DrivenNode]:
     """A leader that does not hand over, and a follower; what one sends is delivered to the other by `exchange`."""
     names = ("a", "b", "c")
     made = []
     for name in names[:2]:
         log = MemoryLog("cluster", name, SnapshotMeta(configuration=Configuration(names)))
-        made.append(DrivenNode(log, Echo()))
+        made.append(DrivenNode(log, Echo(), core=core))
     leader, follower = made
     leader.driver._lead_elsewhere_at = math.inf
     leader.elect("c")
@@ -370,10 +372,59 @@ def test_a_proposal_that_an_earlier_leader_may_have_taken_is_not_said_to_be_refu
         future.result(0)
 
 
+def test_an_offer_that_arrives_twice_is_not_refused_the_second_time() -> None:
+    """Not even when the leader has applied it, is full meanwhile, and the proposer has yet to hear of it."""
+    leader, follower = pair()
+    future = follower.propose("1")
+    (offer,) = follower.outbox.sent
+    follower.outbox.sent.clear()
+    last = leader.core.log.last
+    leader.deliver(offer)
+    leader.deliver(AppendReply("cluster", "c", "a", leader.core.term, leader.core.log.last))
+    assert leader.core.log.applied == last + 1
+    late, leader.outbox.sent = leader.outbox.sent, []
+    leader.free_bytes = 0
+    leader.tick()
+    leader.deliver(offer)
+    exchange(leader)
+    assert not future.done()
+    follower.deliver(*(message for message in late if message.to == "b"))
+    exchange(leader, follower)
+    assert future.result(0) == b"x"
+    assert leader.core.log.last == last + 1
+    assert leader.core.counters.refused == {Refusal.REPEATED_OFFER: 1}
+
+
+def test_what_is_in_the_log_is_not_appended_again_however_often_it_is_offered() -> None:
+    """Neither refused: whoever passes it on would hear that nothing came of it, or offer it at once again."""
+    leader, follower = pair(Settings(election_ticks=100))
+    last = leader.core.log.last
+    futures = [leader.propose("1"), follower.propose("2")]
+    for retry in range(4):
+        leader.free_bytes = 0 if retry == 3 else 1 << 40
+        leader.tick()
+        assert leader.core.propose("1", b"x") == Accepted(last + 1, leader.core.term)
+        leader.deliver(*follower.outbox.sent)
+        assert leader.core.counters.refused.get(Refusal.ALREADY_TAKEN, 0) == retry
+        for node in (leader, follower):  # nobody hears of what it has appended
+            node.outbox.sent.clear()
+        for _ in range(NodeSettings().retry_ticks):
+            follower.tick()
+    assert leader.core.log.last == last + 2
+    for _ in range(3):
+        leader.tick()
+        exchange(leader, follower)
+    assert [future.result(0) for future in futures] == [b"x", b"x"]
+    leader.free_bytes = 1 << 40
+    leader.tick()
+    assert leader.core.propose("2", b"x") == Accepted(last + 3, leader.core.term), "it is applied: a repeat is another"
+
+
 def test_only_the_leader_says_that_there_is_no_space() -> None:
     leader, follower = pair()
     future = follower.propose("1")
-    follower.deliver(ProposeRefused("cluster", "c", "b", follower.core.term, "1", Refusal.NO_SPACE))
+    life = follower.core.incarnation
+    follower.deliver(ProposeRefused("cluster", "c", "b", follower.core.term, "1", Refusal.NO_SPACE, life, 1))
     assert not future.done()
     assert follower.core.counters.refused[Refusal.NOT_FROM_LEADER] == 1
     exchange(leader, follower)

@@ -19,6 +19,7 @@ import pytest
 from bleepstore.errors import BleepStoreError
 from bleepstore.raft import log_view
 from bleepstore.raft.messages import Configuration, Entry, EntryKind, HardState, Refusal, SnapshotMeta
+from bleepstore.raft.offers import OffersHeard
 from bleepstore.raft.state import Settings
 from bleepstore.testing.raft_log_contract import content, run
 from bleepstore.testing.simulator import Plan, Violation, run_seed
@@ -152,6 +153,28 @@ def test_a_torn_save_leaves_nothing_where_a_save_is_one_transaction() -> None:
     assert len(wrong) == 7
     for kind in wrong:
         assert len(torn_logs(kind)) > 1, kind
+
+
+def test_what_was_refused_is_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though half of all messages arrive twice, and disks are full by turns. The check knows a leader that acts on each
+    copy of an offer: it takes one and refuses the other.
+    """
+    plan = attrs.evolve(
+        quiet_plan(nodes=3, client_every=300, fault_every=8000), faults=("disk_full",), duplicate=0.5, retry=0.0,
+        reads=0.0, delay=(1000, 40_000), ordered=False,
+    )  # fmt: skip
+    outcomes = [run_seed(seed, 2000, plan=plan) for seed in (1, 3)]
+    assert all(outcome.converged and outcome.happened["disk_full"] > 100 for outcome in outcomes)
+    monkeypatch.setattr(OffersHeard, "is_new", lambda *_: True)
+    with pytest.raises(Violation, match="its proposer was told that nothing came of it"):
+        run_seed(1, 2000, plan=plan)
+
+
+def test_a_cluster_that_is_far_behind_catches_up_though_what_waits_is_offered_again_and_again() -> None:
+    """One entry goes into a message here, and the log grew faster than it went out."""
+    outcome = run_seed(5_000_733, EVENTS)
+    assert outcome.converged
+    assert outcome.commits < 2 * outcome.acknowledged
 
 
 def test_a_full_disk_refuses_proposals_here_and_those_that_are_passed_on() -> None:

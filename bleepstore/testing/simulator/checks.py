@@ -46,11 +46,14 @@ class Ledger:
     __slots__ = (
         "_chain",
         "_commits",
+        "_committed_ids",
         "_digests",
         "_leaders",
         "_nodes",
         "_promised",
         "_reference",
+        "_refused",
+        "_repeated",
         "_votes",
         "acknowledged",
         "committed",
@@ -67,6 +70,9 @@ class Ledger:
         #: The one list of committed entries; [0] stands for the empty log.
         self.committed: list[Entry | None] = [None]
         self.acknowledged: dict[str, int] = {}  # request id -> index of its first commit
+        self._committed_ids: set[str] = set()
+        self._refused: set[str] = set()  # those whose proposer was told that nothing came of them
+        self._repeated: set[str] = set()  # those that a client has proposed more than once
         self.read_count = 0
         self._chain: dict[tuple[int, int], tuple[Entry, int]] = {}  # (index, term) -> (entry, term before it)
         self._commits: list[tuple[int, int]] = []  # (term in which it was committed, index up to which)
@@ -147,6 +153,8 @@ class Ledger:
             self._check_quorum([one for _, one in core.configurations[-2:]], commit, core.log.term(commit))
         for entry in fresh:
             committed.append(entry)
+            self._committed_ids.add(entry.request_id)
+            self._check_refused(entry.request_id)
             if entry.kind is EntryKind.CONFIGURATION:
                 self._check_membership(entry)
             if self._reference is not None:
@@ -303,6 +311,19 @@ class Ledger:
         expected = self._digests.setdefault(state_machine.applied, digest)
         if digest != expected:
             raise Violation(f"{node.id} has another state than others at applied index {state_machine.applied}")
+
+    def repeat(self, request_id: str) -> None:
+        """A client proposes it again: it may be refused and committed."""
+        self._repeated.add(request_id)
+
+    def refuse(self, request_id: str) -> None:
+        """The proposer was told that nothing came of it."""
+        self._refused.add(request_id)
+        self._check_refused(request_id)
+
+    def _check_refused(self, request_id: str) -> None:
+        if request_id in self._refused and request_id in self._committed_ids and request_id not in self._repeated:
+            raise Violation(f"{request_id} is committed, and its proposer was told that nothing came of it")
 
     def acknowledge(self, request_id: str, index: int) -> None:
         """The proposer saw its command applied."""

@@ -14,6 +14,7 @@ from bleepstore.raft.messages import (
     NodeId,
     ReadReady,
     Ready,
+    Refusal,
     SnapshotFetch,
     SnapshotMeta,
 )
@@ -127,9 +128,12 @@ class CoreNode(SimulatedNode):
         if self.full:
             self.world.happened["disk_full"] += 1
         else:
-            self.proposed.add(request_id)
-            self.core.propose(request_id, data)
+            if not isinstance(self.core.propose(request_id, data), Refusal):
+                self.proposed.add(request_id)
             self.drain()
+
+    def waits_for(self, request_id: str) -> bool:
+        return request_id in self.proposed
 
     def read(self) -> None:
         if self.core is None or self.paused_until > self.world.now:

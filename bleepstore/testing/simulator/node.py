@@ -129,6 +129,10 @@ class SimulatedNode:
         """Time to shorten the log, if the node does not see to that by itself; `hasty`: whoever may need it."""
         raise NotImplementedError
 
+    def waits_for(self, request_id: str) -> bool:
+        """Whether this command was taken here in this life, and its result has not come, nor an error."""
+        raise NotImplementedError
+
     @property
     def owes_answers(self) -> bool:
         """Whether a client that asked after the faults were over still waits, or was told that its time is up."""

@@ -5,6 +5,7 @@ what was made durable. A save that takes its time holds up the node, as it does 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,7 +21,7 @@ from bleepstore.raft.node_settings import Host, NodeSettings
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage
 from bleepstore.raft.transport import Endpoint, SnapshotStream, SnapshotUnavailable
-from bleepstore.raft.waiting import LowSpace, TimedOut
+from bleepstore.raft.waiting import LowSpace, ProposalRefused, TimedOut
 from bleepstore.testing.simulator.checks import Violation
 from bleepstore.testing.simulator.disk import SimulatedLog
 from bleepstore.testing.simulator.node import SimulatedNode, Surroundings, meets
@@ -224,7 +225,7 @@ class Links:
 class RealNode(SimulatedNode):
     """The node of production between a simulated disk, network and clock."""
 
-    __slots__ = ("_answers", "_is_applying", "_owed", "node", "states")
+    __slots__ = ("_answers", "_is_applying", "_owed", "_waiting", "node", "states")
     world: RealSurroundings
 
     def __init__(
@@ -246,8 +247,9 @@ class RealNode(SimulatedNode):
             raise Violation(f"{self.id} starts without the state {name!r}, after which its log begins")
         self.state_machine = self.states[name]
         world.ledger.check_start(self)
-        self._answers: list[tuple[Callable[[int, int], None], int, int]] = []
+        self._answers: list[Callable[[], None]] = []
         self._owed: list[Future[Any]] = []
+        self._waiting: set[str] = set()
         self._is_applying = False
         core: list[WatchedCore] = []
 
@@ -359,11 +361,21 @@ class RealNode(SimulatedNode):
             future = self.node.propose(request_id, data)
         except LowSpace:
             self.world.happened["disk_full"] += 1
+            ledger.refuse(request_id)
         except BleepStoreError:
             return
         else:
-            self._call_back(future, lambda index, _: ledger.acknowledge(request_id, index))
+            self._waiting.add(request_id)
+            future.add_done_callback(lambda _: self._waiting.discard(request_id))
+            self._call_back(
+                future,
+                lambda index, _: ledger.acknowledge(request_id, index),
+                lambda error: ledger.refuse(request_id) if isinstance(error, LowSpace | ProposalRefused) else None,
+            )
             self.drain()
+
+    def waits_for(self, request_id: str) -> bool:
+        return request_id in self._waiting
 
     def read(self) -> None:
         if self.node is None or self.paused_until > self.world.now:
@@ -374,14 +386,22 @@ class RealNode(SimulatedNode):
         self._call_back(future, lambda index, applied: ledger.check_read(self, asked_at, min(index, applied)))
         self.drain()
 
-    def _call_back(self, future: Future[Any], answered: Callable[[int, int], None]) -> None:
-        """Note the answer, and what is applied at that moment. It is looked at when the step is done, since a future
-        swallows what is raised by those it tells.
+    def _call_back(
+        self,
+        future: Future[Any],
+        answered: Callable[[int, int], None],
+        failed: Callable[[BaseException], None] = lambda _: None,
+    ) -> None:
+        """Note the answer, and what is applied at that moment, or the error. It is looked at when the step is done,
+        since a future swallows what is raised by those it tells.
         """
 
         def done(future: Future[Any]) -> None:
-            if future.exception() is None:
-                self._answers.append((answered, future.result(), self.state_machine.applied))
+            error = future.exception()
+            if error is None:
+                self._answers.append(functools.partial(answered, future.result(), self.state_machine.applied))
+            else:
+                self._answers.append(functools.partial(failed, error))
 
         future.add_done_callback(done)
         if self.world.calm:
@@ -397,8 +417,8 @@ class RealNode(SimulatedNode):
 
     def _take_answers(self) -> None:
         answers, self._answers = self._answers, []
-        for answered, index, applied in answers:
-            answered(index, applied)
+        for tell in answers:
+            tell()
 
     # --- the log and the states ---
 

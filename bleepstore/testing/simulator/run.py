@@ -65,17 +65,18 @@ def _converge(world: World) -> bool:
     """A healed cluster elects a leader, commits something new, and all its members reach the same state."""
     if not _can_converge(world):
         return False
-    request_id = ""
+    request_id, asked_in = "", 0
     limit = world.events + CONVERGENCE_EVENTS
     while world.events < limit:
         world.run(CONVERGENCE_STEP)
         leader = world.leader()
-        if leader is None:
+        if leader is None or leader.core is None:
             continue
-        if request_id not in world.ledger.acknowledged:
-            request_id = world.propose(leader)
-        elif _has_converged(world):
-            return True
+        if request_id in world.ledger.acknowledged:
+            if _has_converged(world):
+                return True
+        elif leader.core.term != asked_in or not leader.waits_for(request_id):
+            asked_in, request_id = leader.core.term, world.propose(leader)
     states = [
         (node.id, node.core.role.value, node.core.term, node.core.log.committed, node.state_machine.applied)
         for node in world.nodes.values()

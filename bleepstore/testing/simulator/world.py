@@ -259,6 +259,7 @@ class World:
             node.read()
         elif luck > 1 - self.plan.retry and self._retry is not None:
             # The same request again, perhaps through another node: it must count once.
+            self.ledger.repeat(self._retry)
             node.propose(self._retry, self._last_data)
         else:
             self.propose(node)
