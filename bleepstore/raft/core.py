@@ -94,7 +94,9 @@ class Raft(Elections):
     __slots__ = ()
 
     def step(self, m: Message) -> Refusal | None:
-        """Take a message. If it is refused, that is counted, and it changed at most the term and the commit index."""
+        """Take a message. If it is refused, that is counted. What it tells besides is taken nevertheless: its term,
+        what is committed, that its sender leads if only leaders send it, and that an offer has come.
+        """
         self.counters.steps += 1
         refusal = self._check_envelope(m) or self._handle(m)
         if refusal is not None:

@@ -114,7 +114,6 @@ class Driver:
             spawn=host.spawn,
         )
         self._senders = Senders(transport, f"raft-{self.id}", post, self.counters)
-        self._is_leaving = False
         self._lead_elsewhere_at = 0.0
         self._ticks = 0
         self._next_tick = 0.0
@@ -159,7 +158,7 @@ class Driver:
         self._check_state()
         if self.core.is_removed:
             self._refuse_all(RemovedFromCluster(f"node {self.id} was removed from the cluster: ask another one"))
-        if self._is_leaving and self.core.role is not Role.LEADER and self.core.leader is not None:
+        if self.core.is_leaving and self.core.role is not Role.LEADER and self.core.leader is not None:
             self.stopping = True
 
     def _check_level(self, level: int) -> None:
@@ -202,10 +201,10 @@ class Driver:
 
     def _leave(self) -> None:
         """Hand over, if this node leads; it ends when another one does, or when `stop` has waited long enough."""
+        self.core.is_leaving = True
         heir = self.core.heir()
         if heir is None or self.core.transfer_leadership(heir) is not None:
             self.stopping = True
-        self._is_leaving = True
 
     def _take(self, event: Any) -> None:
         if isinstance(event, Proposal):
@@ -348,6 +347,8 @@ class Driver:
     def _tick(self) -> None:
         self._ticks += 1
         self.core.tick()
+        if self.core.is_leaving and self.core.role is Role.LEADER and self.core.transfer_target is None:
+            self._leave()  # nobody has taken over for an election timeout: choose again
         if len(self.proposals):
             self._offer_again(all_of_them=False)
         self._expire_reads()

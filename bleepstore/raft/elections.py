@@ -1,9 +1,9 @@
 """How a node becomes the leader, and how a leader notices that it is none any more.
 
 A node asks first whether it would win (pre-vote), so one that was cut off does not raise the term and depose a leader
-who is well. A node that has heard of a leader lately grants nothing (the lease), so a removed node disturbs nobody.
-A leader that does not hear of a quorum for an election timeout steps down (check-quorum). See the Raft thesis, sections
-6.2 and 9.6.
+who is well. A node that has heard of a leader lately grants nothing (the lease), unless that leader hands over, so a
+removed node disturbs nobody. A leader looks once per election timeout whether it has heard of a quorum since it looked
+last, and steps down if not (check-quorum). See the Raft thesis, sections 6.2 and 9.6.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class Membership(Reads):
     def _change_refusal(self, change: ConfChange) -> Refusal | None:
         if self.role is not Role.LEADER or self._farewell:
             return Refusal.NOT_LEADER
-        if self.transfer_target is not None:
+        if self.is_handing_over:
             return Refusal.TRANSFERRING
         if self._change_pending():
             return Refusal.CHANGE_PENDING

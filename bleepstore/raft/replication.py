@@ -92,7 +92,7 @@ class Replication(RaftState):
             return Refusal.NOT_LEADER
         if self.low_on_space and not frees_space:
             return Refusal.NO_SPACE
-        if self.transfer_target is not None:
+        if self.is_handing_over:
             return Refusal.TRANSFERRING
         after = self.uncommitted_bytes + size + ENTRY_OVERHEAD
         return (
@@ -324,13 +324,13 @@ class Replication(RaftState):
     def _on_append_reply(self, m: AppendReply) -> Refusal | None:
         if self.role is not Role.LEADER:
             return Refusal.NOT_LEADER
+        if m.index > self.log.last:
+            return Refusal.BEYOND_LOG
         peer = self.tracker.progress[m.sender]
         peer.recent_active = True
         if m.rejected:
             self._back_off(peer, m)
             return None
-        if m.index > self.log.last:
-            return Refusal.BEYOND_LOG
         if not peer.acknowledge(m.index) and not (peer.flow is Flow.PROBE and peer.match == m.index):
             return None
         if peer.flow is Flow.PROBE or (peer.flow is Flow.SNAPSHOT and peer.match + 1 >= self.log.first):
@@ -405,6 +405,11 @@ class Replication(RaftState):
         before it are committed with it.
         """
         return self.log.term(index) == self.term
+
+    @property
+    def is_handing_over(self) -> bool:
+        """Whether another node shall lead: nothing is taken meanwhile that would hold up that node."""
+        return self.transfer_target is not None or self.is_leaving
 
     def _maybe_hand_over(self) -> None:
         target = self.tracker.progress.get(self.transfer_target or "")

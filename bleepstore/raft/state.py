@@ -99,7 +99,7 @@ class RaftState:
         "_fetch", "_fetching", "_forwarded_reads", "_handed_configurations", "_last_context", "_last_offer",
         "_lost_reads", "_messages", "_offers_heard", "_pump_due", "_reads_ready", "_rng", "_round", "_round_due",
         "_token", "_unapplied", "_waiting_reads", "_was_told_of_removal", "cluster", "comparison", "configurations",
-        "counters", "election_elapsed", "election_timeout", "heartbeat_elapsed", "incarnation",
+        "counters", "election_elapsed", "election_timeout", "heartbeat_elapsed", "incarnation", "is_leaving",
         "leader", "log", "low_on_space", "node", "pending_configuration_index", "role", "settings", "state_bytes",
         "term", "tracker", "transfer_target", "uncommitted_bytes", "vote", "votes",
     )  # fmt: skip
@@ -137,6 +137,7 @@ class RaftState:
         self._offers_heard: dict[tuple[NodeId, int], OffersHeard] = {}  # by follower and incarnation, in this term
         self._last_offer = 0
         self.low_on_space = False  # set by the driver: proposals are refused unless they free some, all else goes on
+        self.is_leaving = False  # set by the driver: no proposal is taken any more, another node shall lead
         self.state_bytes = 0  # set by the driver: about how many bytes a snapshot has
         self.comparison = Comparison()
         self._pump_due = False

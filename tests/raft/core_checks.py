@@ -220,6 +220,16 @@ def check_that_a_confirmation_names_a_round_that_was_asked(_: Path) -> None:
     assert node.reads == [], "nobody has confirmed it"
 
 
+def check_that_who_acknowledges_what_was_never_sent_is_not_heard_of(_: Path) -> None:
+    """A leader must not stay one by answers that it cannot believe."""
+    node = DrivenCore()
+    node.elect()
+    for _tick in range(2 * node.core.settings.election_ticks):
+        node.acknowledge(node.core.log.last + 1)
+        node.core.tick()
+    assert node.core.role is Role.FOLLOWER
+
+
 def check_that_an_old_acknowledgement_takes_nothing_back(_: Path) -> None:
     node = DrivenCore()
     node.elect()
@@ -352,6 +362,7 @@ CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_no_snapshot_is_fetched_of_what_the_log_has,
     check_that_nothing_is_sent_again_that_was_acknowledged,
     check_that_a_confirmation_names_a_round_that_was_asked,
+    check_that_who_acknowledges_what_was_never_sent_is_not_heard_of,
     check_that_an_old_acknowledgement_takes_nothing_back,
     check_that_the_term_of_a_snapshot_is_taken,
     check_that_a_change_from_before_a_snapshot_has_no_effect_after_it,

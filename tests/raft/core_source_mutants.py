@@ -317,8 +317,8 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "an acknowledgement of what was never sent counts": SourceMutant(
         "raft.replication",
-        ("        if m.index > self.log.last:\n            return Refusal.BEYOND_LOG\n        if not peer"),
-        "        if not peer",
+        ("        if m.index > self.log.last:\n            return Refusal.BEYOND_LOG\n        peer ="),
+        "        peer =",
         "scenario log_stale_term_ack",
     ),
     "a back-off goes below what is acknowledged": SourceMutant(
@@ -335,7 +335,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "proposals are taken while the lead is handed over": SourceMutant(
         "raft.replication",
-        ("        if self.transfer_target is not None:\n            return Refusal.TRANSFERRING\n        after"),
+        ("        if self.is_handing_over:\n            return Refusal.TRANSFERRING\n        after"),
         "        after",
         "scenario transfer",
     ),
@@ -590,6 +590,12 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "if not self._offers_heard.setdefault((m.sender, m.incarnation), OffersHeard()).is_new(m.offer):",
         "if False:",
         "test test_node an_offer_that_arrives_twice_is_not_refused_the_second_time",
+    ),
+    "a leader that leaves takes proposals after an election timeout": SourceMutant(
+        "raft.replication",
+        "return self.transfer_target is not None or self.is_leaving",
+        "return self.transfer_target is not None",
+        "check a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing",
     ),
     "an offer that was overtaken is old": SourceMutant(
         "raft.offers",

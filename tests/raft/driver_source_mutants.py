@@ -187,9 +187,15 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "an answer for a node that leads is a hand-over": SourceMutant(
         "raft.driver",
-        "if self._is_leaving and self.core.role is not Role.LEADER and self.core.leader is not None:",
-        "if self._is_leaving and self.core.leader is not None:",
+        "if self.core.is_leaving and self.core.role is not Role.LEADER and self.core.leader is not None:",
+        "if self.core.is_leaving and self.core.leader is not None:",
         "check a_leader_that_leaves_waits_for_the_next_one",
+    ),
+    "a leader that leaves hands over once": SourceMutant(
+        "raft.driver",
+        "            self._leave()  #",
+        "            pass  #",
+        "check a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing",
     ),
     "a node applies more than its batch says": SourceMutant(
         "raft.applier",

@@ -28,6 +28,7 @@ from bleepstore.raft.messages import (
     Refusal,
     SnapshotFetch,
     SnapshotMeta,
+    TimeoutNow,
 )
 from bleepstore.raft.offers import WINDOW as WINDOW_OF_OFFERS
 from bleepstore.raft.offers import OffersHeard
@@ -120,6 +121,33 @@ def check_that_a_leader_that_leaves_waits_for_the_next_one(_: Path) -> None:
     assert not node.driver.stopping
     node.deliver(Heartbeat("c", "b", "a", term + 1, 0, 0))
     assert node.driver.stopping
+
+
+def check_that_a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing(_: Path) -> None:
+    """For as long as `Node.stop` waits, though the core gives up a hand-over after one election timeout."""
+    node = DrivenNode(memory_log(), Echo())
+    node.elect("b")
+    term, ticks = node.core.term, node.core.settings.election_ticks
+
+    def words() -> int:
+        """How often it tells b to campaign in a tick in which b answers."""
+        node.outbox.sent.clear()
+        node.deliver(AppendReply("c", "b", "a", term, node.core.log.last), HeartbeatReply("c", "b", "a", term, 0))
+        node.tick()
+        return sum(isinstance(message, TimeoutNow) and message.to == "b" for message in node.outbox.sent)
+
+    words()
+    node.node.leave()
+    last = node.core.log.last
+    for number in range(2 * ticks):
+        assert words() > 0
+        if number == 5:
+            node.core.transfer_target = None  # as when a membership takes effect in which there is no b
+        node.propose(f"{number}")
+        node.deliver(ProposeRequest("c", "b", "a", term, f"b{number}", b"x", False, 1, number + 1))
+    assert node.core.log.last == last
+    assert node.core.counters.refused[Refusal.TRANSFERRING] >= 4 * ticks
+    assert not node.driver.stopping
 
 
 def check_that_each_offer_is_heard_once_in_whichever_order(_: Path) -> None:
@@ -390,6 +418,7 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_each_committed_entry_reaches_the_state_machine_once,
     check_that_a_state_that_is_not_installed_is_discarded,
     check_that_a_leader_that_leaves_waits_for_the_next_one,
+    check_that_a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing,
     check_that_each_offer_is_heard_once_in_whichever_order,
     check_that_a_read_sees_a_snapshot,
     check_that_an_answered_proposal_gives_back_its_bytes,
