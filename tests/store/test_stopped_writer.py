@@ -85,3 +85,51 @@ def test_who_opens_a_store_meanwhile_is_told_what_it_waits_for(tmp_path: Path) -
         holder.communicate("\n", timeout=60)
         assert opening.communicate(timeout=60)[1] == ""
         assert opening.returncode == 0
+
+
+def test_another_program_in_a_transaction_keeps_no_one_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As somebody does who looks at the catalog by the SQLite shell, begins to change it, and goes to lunch."""
+    monkeypatch.setattr(writer, "LOCK_SECONDS", 0.4)
+    program = (
+        "import sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('BEGIN IMMEDIATE')\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", b"data")
+        holder = subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "catalog.db")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        refused: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                store.put_object("photos", "k", b"other")
+            except SlowDown as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=write) for _ in range(16)]
+        started = time.monotonic()
+        for thread in threads:
+            thread.start()
+        with store.get_object("photos", "k") as found:
+            assert found.read() == b"data"
+        for thread in threads:
+            thread.join(50)
+        assert len(refused) == 16
+        assert time.monotonic() - started < 10
+        with pytest.raises(SlowDown):
+            store.ping()
+        holder.communicate("\n", timeout=60)
+        store.put_object("photos", "k", b"after")
+        store.ping()

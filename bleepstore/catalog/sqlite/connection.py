@@ -34,7 +34,8 @@ def _set_durable(connection: apsw.Connection) -> None:
 
 
 def _set_patience(connection: apsw.Connection) -> None:
-    """Writers are queued by the committer's lock; only a backup or a checkpoint can still make SQLite wait."""
+    """Writers are queued by the committer's lock; only another program can still make SQLite wait. It is waited for
+    long while the catalog is opened; `bleepstore.catalog.sqlite.writer` waits less."""
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
 
 

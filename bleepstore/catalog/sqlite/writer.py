@@ -43,6 +43,9 @@ LOCK_SECONDS = 5.0
 #: How long the lock is asked for again and again, and how often. What is longer is no usual commit.
 _ASKING_SECONDS = 0.02
 _PAUSE_SECONDS = 0.0001
+#: How often SQLite's own lock is asked for, and how long an answer counts.
+_DATABASE_PAUSE_SECONDS = 0.01
+_STILL_SECONDS = 1.0
 #: How many free bytes within the database file count as free. What is written there goes through the log, which needs
 #: as many on the disk.
 MAX_UNUSED_BYTES = 2 * 1024 * 1024
@@ -111,6 +114,33 @@ class ProcessLock:
         return since is not None and time.monotonic() - since > seconds
 
 
+class DatabaseLock:
+    """SQLite's own lock. Whoever has the lock of the processes gets it at once, unless another program, such as the
+    SQLite shell, is in a transaction."""
+
+    def __init__(self) -> None:
+        self._since = self._asked = -math.inf
+
+    def ask_again(self, times: int) -> bool:
+        """SQLite's busy handler, called for the first time with 0."""
+        now = time.monotonic()
+        if not times:
+            self._since = now
+        self._asked = now
+        if now - self._since >= LOCK_SECONDS:
+            return False
+        time.sleep(_DATABASE_PAUSE_SECONDS)
+        return True
+
+    def is_stalled(self, seconds: float) -> bool:
+        """Whether another program has kept the lock for longer, as far as somebody just asked."""
+        return self._asked - self._since > seconds and time.monotonic() - self._asked < _STILL_SECONDS
+
+    def granted(self) -> None:
+        """Whoever asked has it."""
+        self._asked = -math.inf
+
+
 class WriterLock:
     """Is held in a `with` block, which a thread may enter again.
 
@@ -123,6 +153,7 @@ class WriterLock:
         self._life = life
         self._read_only = read_only
         self.threads = threading.RLock()
+        self.database = DatabaseLock()
         self.file: int | None = None
         self._processes: ProcessLock | None = None
         if path is not None and not read_only:
@@ -168,7 +199,10 @@ class WriterLock:
 
     def is_stalled(self) -> bool:
         """Whether another process, stopped or hung, has kept everyone from writing for some seconds."""
-        return self._processes is not None and self._processes.is_stalled(LOCK_SECONDS / 2)
+        seconds = LOCK_SECONDS / 2
+        return self._processes is not None and (
+            self._processes.is_stalled(seconds) or self.database.is_stalled(seconds)
+        )
 
     def close(self) -> None:
         if self.file is not None:
@@ -195,6 +229,7 @@ class Writer:
     def use(self, connection: apsw.Connection) -> None:
         """Go on with another connection."""
         self.connection = connection
+        connection.set_busy_handler(self._lock.database.ask_again)
         self._tables = SqliteTables(connection, self._buckets.begin)
         self._tables.watches_all = self.watches_all
 
@@ -208,6 +243,7 @@ class Writer:
         self._lock.__enter__()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
+            self._lock.database.granted()
         except BaseException as error:
             self._end(error)
             raise
