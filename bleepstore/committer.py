@@ -118,6 +118,8 @@ class DirectCommitter:
             self._wait(pending)
             leads = pending.result is None and pending.error is None
         if leads:
+            if self._contended:
+                _yield_processor()  # others that are about to submit get the interpreter, and come along
             self._lead(pending)
         if pending.error is not None:
             raise pending.error
@@ -214,8 +216,6 @@ class DirectCommitter:
             raise
 
     def _lead(self, own: Pending) -> None:
-        if self._contended:
-            _yield_processor()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
         try:
             self._contended = len(batch) > 1
