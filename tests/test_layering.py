@@ -301,7 +301,6 @@ PRIVATE_PARTS = {
     "bleepstore_server.completion": {"_actions", "_choices_actions"},
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
     "bleepstore_server.transport": {"_dict", "_key"},
-    "bleepstore_server.wire.sigv4": {"_Hash"},
 }
 #: Public, though their names say otherwise.
 PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe", "_current_frames"}

@@ -105,24 +105,17 @@ def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
-_BLOCK = 64  # bytes, of SHA-256
-_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
-
-
 @functools.lru_cache(maxsize=_MAX_CACHED_KEYS)
-def _begun(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
-    """The two hashes of an HMAC (RFC 2104), once they have taken in the key. OpenSSL begins anew with each text."""
-    block = key.ljust(_BLOCK, b"\0")
-    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
+def _begun(key: bytes) -> hmac.HMAC:
+    """An HMAC that has taken in its key, which `hmac.digest` does anew with each text."""
+    return hmac.new(key, digestmod="sha256")
 
 
 def sign(key: bytes, text: str) -> str:
     """The signature of a text by a `signing_key`: its HMAC-SHA256 in hex."""
-    inner, outer = _begun(key)
-    inner, outer = inner.copy(), outer.copy()
-    inner.update(text.encode())
-    outer.update(inner.digest())
-    return outer.hexdigest()
+    begun = _begun(key).copy()
+    begun.update(text.encode())
+    return begun.hexdigest()
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
