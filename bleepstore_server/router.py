@@ -14,7 +14,7 @@ import attrs
 
 from bleepstore.access import Action as A
 from bleepstore.configurations import KINDS_WITH_IDS, ConfigurationKind
-from bleepstore.store.configurations import ACTIONS
+from bleepstore.store.configurations import ACTIONS, UPDATE_ACTIONS
 from bleepstore_server.exchange import Exchange, Request
 from bleepstore_server.operations import (
     archived,
@@ -23,6 +23,7 @@ from bleepstore_server.operations import (
     encryption,
     lifecycle,
     listings,
+    metadata_tables,
     multipart,
     objects,
     ownership,
@@ -94,6 +95,11 @@ _STORED: Mapping[ConfigurationKind, str] = {
     _K.INTELLIGENT_TIERING: "IntelligentTieringConfiguration",
     _K.INVENTORY: "InventoryConfiguration",
     _K.METRICS: "MetricsConfiguration",
+}
+#: Those that are made once, and have other answers than what was given.
+_METADATA: Mapping[ConfigurationKind, str] = {
+    _K.METADATA: "MetadataConfiguration",
+    _K.METADATA_TABLE: "MetadataTableConfiguration",
 }
 #: Those that S3 has a deletion of; an empty document, or a status, ends the others.
 _DELETED = KINDS_WITH_IDS | {_K.REPLICATION, _K.WEBSITE}
@@ -168,6 +174,16 @@ ROUTES: tuple[Route, ...] = (
       for kind, name in _STORED.items()),
     *(Route(f"DeleteBucket{name}", "DELETE", _B, kind.value, stored.delete(kind), ACTIONS[kind][2])
       for kind, name in _STORED.items() if kind in _DELETED),
+    *(Route(f"CreateBucket{name}", "POST", _B, kind.value, metadata_tables.create(kind),
+            A.CREATE_BUCKET_METADATA_TABLE, document=True) for kind, name in _METADATA.items()),
+    *(Route(f"DeleteBucket{name}", "DELETE", _B, kind.value, stored.delete(kind), A.DELETE_BUCKET_METADATA_TABLE)
+      for kind, name in _METADATA.items()),
+    Route("GetBucketMetadataConfiguration", "GET", _B, _K.METADATA.value, metadata_tables.get_metadata_configuration,
+          A.GET_BUCKET_METADATA_TABLE),
+    Route("GetBucketMetadataTableConfiguration", "GET", _B, _K.METADATA_TABLE.value,
+          metadata_tables.get_metadata_table_configuration, A.GET_BUCKET_METADATA_TABLE),
+    *(Route(f"UpdateBucketMetadata{table}", "PUT", _B, f"metadata{table.removesuffix('Configuration')}",
+            metadata_tables.update(table), action, document=True) for table, action in UPDATE_ACTIONS.items()),
     # objects
     Route("PutObject", "PUT", _O, None, objects.put_object, A.PUT_OBJECT, conditional=True),
     Route("CopyObject", "PUT", _O, None, objects.copy_object, A.PUT_OBJECT, copies=True, conditional=True),
@@ -201,15 +217,7 @@ ROUTES: tuple[Route, ...] = (
     *(
         Route(name, method, resource, sub, None)
         for resource, method, rows in (
-            (_B, "GET", "CreateSession:session GetBucketMetadataConfiguration:metadataConfiguration "
-             "GetBucketMetadataTableConfiguration:metadataTable"),
-            (_B, "PUT", "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
-             "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "
-             "UpdateBucketMetadataJournalTableConfiguration:metadataJournalTable"),
-            (_B, "POST", "CreateBucketMetadataConfiguration:metadataConfiguration "
-             "CreateBucketMetadataTableConfiguration:metadataTable"),
-            (_B, "DELETE", "DeleteBucketMetadataConfiguration:metadataConfiguration "
-             "DeleteBucketMetadataTableConfiguration:metadataTable"),
+            (_B, "GET", "CreateSession:session"),
             (_O, "GET", "GetObjectAnnotation:annotation"),
             (_O, "PUT", "PutObjectAnnotation:annotation RenameObject:renameObject UpdateObjectEncryption:encryption"),
             (_O, "POST", "SelectObjectContent:select"),

@@ -12,11 +12,12 @@ from bleepstore_server.admin.table import ROWS
 from bleepstore_server.cli import make_parser
 from bleepstore_server.completion import commands_of
 from bleepstore_server.config import PREFIX, SETTINGS
-from bleepstore_server.operations import stored
+from bleepstore_server.operations import metadata_tables, stored
 from bleepstore_server.operations.archived import get_object_torrent
 from bleepstore_server.router import ROUTES
 
 _DONE, _STORED, _REFUSED = "yes", "stored", "501 NotImplemented"
+_STORING = {stored.__name__, metadata_tables.__name__}
 _ENDED = "405 MethodNotAllowed, as S3"
 HERE = Path(__file__).parent / "reference"
 
@@ -48,7 +49,6 @@ audit log has.
 
 #: Why an operation is refused, by what its name has in it.
 _REASONS = {
-    "Metadata": "Amazon writes these tables into S3 Tables, a service of its own",
     "Annotation": "annotations of objects are not built yet",
     "CreateSession": "only directory buckets (S3 Express) have sessions",
     "RenameObject": "only directory buckets (S3 Express) rename",
@@ -70,7 +70,7 @@ def operations() -> str:
         elif route.function is get_object_torrent:
             groups[_ENDED].add(route.operation)
         else:
-            is_stored = route.function.__module__ == stored.__name__ and route.sub_resource not in ACTED_UPON
+            is_stored = route.function.__module__ in _STORING and route.sub_resource not in ACTED_UPON
             groups[_STORED if is_stored else _DONE].add(route.operation)
     groups[_REFUSED] -= groups[_DONE] | groups[_STORED]
     rows = "\n".join(
@@ -83,6 +83,9 @@ def operations() -> str:
 Drawn from the router's table. {len(groups[_DONE])} operations are implemented. {len(groups[_STORED])} more are on
 configurations that are `stored`: checked as S3 checks them, kept, shown as they were given and removed, but nothing
 acts upon them. Every other operation ({len(groups[_REFUSED])}) is refused with 501 NotImplemented.
+
+The tables of a metadata configuration are in S3 Tables, a service of its own, and not here: each is shown with the
+status FAILED and an error that says so, whatever is stored.
 
 The queues, topics and functions that a notification may name are those that the server was told of
 ([React to events](../howto/react-to-events.md)). One with another is refused as S3 refuses what it cannot reach

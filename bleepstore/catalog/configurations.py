@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bleepstore.acl_rules import is_enforced
+from bleepstore.attributes import dump
 from bleepstore.bucket_settings import value_of
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredBucket
 from bleepstore.commands import Done, PutBucketConfiguration, Result
 from bleepstore.configurations import (
     KINDS_WITH_IDS,
+    MADE_ONCE,
     MAX_CONFIGURATIONS,
     MAX_STORED,
     ConfigurationKind,
 )
 from bleepstore.errors import (
+    InvalidBucketState,
     InvalidLoggingTarget,
     InvalidRequest,
     NoSuchBucket,
     NoSuchConfiguration,
+    NoSuchMetadataConfiguration,
     S3Error,
     TooManyConfigurations,
 )
@@ -37,13 +41,21 @@ def put_bucket_configuration(tables: Tables, command: PutBucketConfiguration) ->
     kept = configurations_of(tables, bucket)
     of_kind = kept.setdefault(kind, {})
     if document is not None:
-        if refused := _check(tables, bucket, command, json.loads(document)):
+        if kind is ConfigurationKind.METADATA and command.id:
+            if "" not in of_kind:
+                return NoSuchMetadataConfiguration(command.bucket)
+            of_kind[""] = _with_part(of_kind[""], command.id, document)
+        elif refused := _check(tables, bucket, command, json.loads(document), of_kind):
             return refused
-        of_kind[command.id] = document
+        else:
+            of_kind[command.id] = document
         if len(of_kind) > MAX_CONFIGURATIONS or _size_of(kept) > MAX_STORED:
             return TooManyConfigurations(MAX_CONFIGURATIONS)
-    elif of_kind.pop(command.id, None) is None and kind in KINDS_WITH_IDS:
-        return NoSuchConfiguration(command.bucket, command.id)
+    elif of_kind.pop(command.id, None) is None:
+        if kind in KINDS_WITH_IDS:
+            return NoSuchConfiguration(command.bucket, command.id)
+        if kind in MADE_ONCE:
+            return NoSuchMetadataConfiguration(command.bucket)
     if kind is ConfigurationKind.NOTIFICATION:
         others = tuple(rule for rule in bucket.settings.events or () if rule.source != kind)
         tables.set_bucket_setting(bucket, BucketSetting("events", (*others, *command.rules) or None))
@@ -52,6 +64,12 @@ def put_bucket_configuration(tables: Tables, command: PutBucketConfiguration) ->
     left = {name: documents for name, documents in kept.items() if documents}
     tables.set_bucket_setting(bucket, BucketSetting("configurations", left or None))
     return Done()
+
+
+def _with_part(whole: str, name: str, part: str) -> str:
+    """A metadata configuration in which what is given of a part is changed."""
+    document = json.loads(whole)
+    return dump(document | {name: document.get(name, {}) | json.loads(part)})
 
 
 def configurations_of(tables: Tables, bucket: StoredBucket) -> dict[str, dict[str, str]]:
@@ -67,8 +85,12 @@ def _size_of(kept: dict[str, dict[str, str]]) -> int:
     return sum(len(document) for documents in kept.values() for document in documents.values())
 
 
-def _check(tables: Tables, bucket: StoredBucket, command: PutBucketConfiguration, document: Any) -> S3Error | None:
-    """The refusal of a configuration by what buckets there are."""
+def _check(
+    tables: Tables, bucket: StoredBucket, command: PutBucketConfiguration, document: Any, of_kind: Mapping[str, str]
+) -> S3Error | None:
+    """The refusal of a configuration by what there is."""
+    if command.kind in MADE_ONCE and of_kind:
+        return InvalidBucketState("The bucket has a metadata configuration: delete it, or update its tables.")
     if command.kind is ConfigurationKind.LOGGING:
         return _check_logging(tables, bucket, document["LoggingEnabled"])
     if command.kind is ConfigurationKind.REPLICATION:

@@ -8,27 +8,37 @@ A configuration is a document, a mapping by the names of Amazon's SDKs:
 `shapes` says what a document is made of, `documents` has the shape of each kind, `rules` what S3 refuses beside.
 """
 
-from bleepstore.configurations.documents import SHAPES
+from bleepstore.configurations.documents import METADATA_TABLES, SHAPES
 from bleepstore.configurations.kinds import (
     ACTED_UPON,
     KINDS_WITH_IDS,
+    MADE_ONCE,
     MAX_CONFIGURATIONS,
     MAX_STORED,
     ConfigurationKind,
     Configurations,
 )
-from bleepstore.configurations.rules import bucket_of_arn, check_document, check_id, destinations_of
+from bleepstore.configurations.rules import (
+    bucket_of_arn,
+    check_document,
+    check_id,
+    check_metadata_table,
+    destinations_of,
+)
 
 __all__ = [
     "ACTED_UPON",
     "KINDS_WITH_IDS",
+    "MADE_ONCE",
     "MAX_CONFIGURATIONS",
     "MAX_STORED",
+    "METADATA_TABLES",
     "SHAPES",
     "ConfigurationKind",
     "Configurations",
     "bucket_of_arn",
     "check_document",
     "check_id",
+    "check_metadata_table",
     "destinations_of",
 ]

@@ -204,10 +204,39 @@ _INVENTORY = structure(
     Schedule=structure("Frequency", Frequency=choice("Daily", "Weekly")),
 )  # fmt: skip
 
+_ON_OR_OFF = choice("ENABLED", "DISABLED")
+_TABLE_ENCRYPTION = structure("SseAlgorithm", SseAlgorithm=choice("aws:kms", "AES256"), KmsKeyArn=TEXT)
+_RECORD_EXPIRATION = structure("Expiration", Expiration=_ON_OR_OFF, Days=INTEGER)
+_INVENTORY_TABLE = structure(
+    "ConfigurationState", ConfigurationState=_ON_OR_OFF, EncryptionConfiguration=_TABLE_ENCRYPTION
+)
+_ANNOTATION_TABLE = structure(
+    "ConfigurationState", ConfigurationState=_ON_OR_OFF, EncryptionConfiguration=_TABLE_ENCRYPTION, Role=TEXT
+)
+_METADATA = structure(
+    "JournalTableConfiguration",
+    JournalTableConfiguration=structure(
+        "RecordExpiration", RecordExpiration=_RECORD_EXPIRATION, EncryptionConfiguration=_TABLE_ENCRYPTION
+    ),
+    InventoryTableConfiguration=_INVENTORY_TABLE,
+    AnnotationTableConfiguration=_ANNOTATION_TABLE,
+)
+#: The parts of a metadata configuration -> what may be changed of each later.
+METADATA_TABLES: Mapping[str, Structure] = {
+    "JournalTableConfiguration": structure("RecordExpiration", RecordExpiration=_RECORD_EXPIRATION),
+    "InventoryTableConfiguration": _INVENTORY_TABLE,
+    "AnnotationTableConfiguration": _ANNOTATION_TABLE,
+}
+
 SHAPES: Mapping[ConfigurationKind, Structure] = {
     ConfigurationKind.ABAC: structure("Status", Status=_SWITCH),
     ConfigurationKind.ACCELERATE: structure("Status", Status=choice("Enabled", "Suspended")),
     ConfigurationKind.LOGGING: _LOGGING,
+    ConfigurationKind.METADATA: _METADATA,
+    ConfigurationKind.METADATA_TABLE: structure(
+        "S3TablesDestination",
+        S3TablesDestination=structure("TableBucketArn TableName", TableBucketArn=TEXT, TableName=TEXT),
+    ),
     ConfigurationKind.NOTIFICATION: _NOTIFICATION,
     ConfigurationKind.REPLICATION: _REPLICATION,
     ConfigurationKind.WEBSITE: _WEBSITE,

@@ -7,11 +7,16 @@ from collections.abc import Mapping
 
 
 class ConfigurationKind(enum.StrEnum):
-    """What a configuration is about. Of the last four a bucket has many, each with an id."""
+    """What a configuration is about. Of the last four a bucket has many, each with an id.
+
+    METADATA_TABLE is the earlier form of METADATA.
+    """
 
     ABAC = "abac"
     ACCELERATE = "accelerate"
     LOGGING = "logging"
+    METADATA = "metadataConfiguration"
+    METADATA_TABLE = "metadataTable"
     NOTIFICATION = "notification"
     REPLICATION = "replication"
     WEBSITE = "website"
@@ -29,6 +34,8 @@ KINDS_WITH_IDS = frozenset(
         ConfigurationKind.METRICS,
     }
 )
+#: Those that are made, and then changed in parts or removed, but not replaced.
+MADE_ONCE = frozenset({ConfigurationKind.METADATA, ConfigurationKind.METADATA_TABLE})
 #: Those by which something is done; the others are stored alone.
 ACTED_UPON = frozenset(
     {

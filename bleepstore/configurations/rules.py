@@ -7,13 +7,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bleepstore.configurations.documents import EVENT, SHAPES
+from bleepstore.configurations.documents import EVENT, METADATA_TABLES, SHAPES
 from bleepstore.configurations.kinds import KINDS_WITH_IDS, ConfigurationKind
 from bleepstore.errors import InvalidArgument, InvalidRequest, MalformedConfiguration
 
 #: "The ID has a 64 character limit and can only contain letters, numbers, periods, dashes, and underscores."
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BUCKET_ARN = re.compile(r"arn:aws[a-z-]*:s3:::([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])")
+_TABLE_BUCKET_ARN = re.compile(r"arn:aws[a-z-]*:s3tables:[a-z0-9-]+:[0-9]{12}:bucket/[a-z0-9-]{3,63}")
+#: As tables are called in S3 Tables.
+_TABLE_NAME = re.compile("[a-z0-9][a-z0-9_]{0,254}")
+_MIN_JOURNAL_DAYS = 7
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[^:*?\s]*:role/\S+")
 _MAX_RULE_ID = 255
 _MAX_REPLICATION_RULES = 1000
@@ -53,6 +57,15 @@ def check_document(kind: ConfigurationKind, bucket: str, document: Any) -> dict[
     check = _CHECKS.get(kind)
     if check is not None:
         check(bucket, checked)
+    return checked
+
+
+def check_metadata_table(table: str, document: Any) -> dict[str, Any]:
+    """What is to be changed of a part of a metadata configuration. Raises as `check_document`."""
+    if table not in METADATA_TABLES:
+        raise InvalidArgument(f"The tables of metadata are {', '.join(METADATA_TABLES)}.", "table", str(table))
+    checked = METADATA_TABLES[table].check(document, table)
+    _check_metadata_parts({table: checked})
     return checked
 
 
@@ -270,6 +283,31 @@ def _key_filter(one: Document) -> tuple[str, str]:
     return given.get("prefix", ""), given.get("suffix", "")
 
 
+def _check_metadata(_bucket: str, document: Document) -> None:
+    _check_metadata_parts(document)
+
+
+def _check_metadata_parts(parts: Document) -> None:
+    """ "Journal table records must be retained for a minimum of 7 days"; a key is named where there is one."""
+    for part in parts.values():
+        expiration = part.get("RecordExpiration", {})
+        if expiration.get("Expiration") == "ENABLED" and expiration.get("Days", 0) < _MIN_JOURNAL_DAYS:
+            days = str(expiration.get("Days", "null"))
+            raise InvalidArgument(f"Records of a journal are kept for {_MIN_JOURNAL_DAYS} Days or more.", "Days", days)
+        encryption = part.get("EncryptionConfiguration")
+        if encryption is not None and (encryption["SseAlgorithm"] == "aws:kms") != ("KmsKeyArn" in encryption):
+            raise InvalidArgument(
+                "A KmsKeyArn is given with aws:kms, and with nothing else.", "KmsKeyArn", encryption.get("KmsKeyArn")
+            )
+
+
+def _check_metadata_table(_bucket: str, document: Document) -> None:
+    destination = document["S3TablesDestination"]
+    for name, pattern in (("TableBucketArn", _TABLE_BUCKET_ARN), ("TableName", _TABLE_NAME)):
+        if not pattern.fullmatch(destination[name]):
+            raise InvalidArgument(f"{name} is not well formed.", name, destination[name])
+
+
 def _check_analytics(_bucket: str, document: Document) -> None:
     export = document["StorageClassAnalysis"].get("DataExport")
     if export is not None:
@@ -302,6 +340,8 @@ def _check_tiering(_bucket: str, document: Document) -> None:
 _CHECKS: Mapping[ConfigurationKind, Callable[[str, Document], None]] = {
     ConfigurationKind.ACCELERATE: _check_accelerate,
     ConfigurationKind.LOGGING: _check_logging,
+    ConfigurationKind.METADATA: _check_metadata,
+    ConfigurationKind.METADATA_TABLE: _check_metadata_table,
     ConfigurationKind.WEBSITE: _check_website,
     ConfigurationKind.REPLICATION: _check_replication,
     ConfigurationKind.NOTIFICATION: _check_notification,

@@ -6,7 +6,8 @@
     │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle,
     │   │                            NoSuchCors, NoSuchBucketEncryption, NoSuchBucketPolicy,
     │   │                            NoSuchOwnershipControls, NoSuchPublicAccessBlock,
-    │   │                            NoSuchConfiguration, NoSuchReplication, NoSuchWebsite,
+    │   │                            NoSuchConfiguration, NoSuchMetadataConfiguration,
+    │   │                            NoSuchReplication, NoSuchWebsite,
     │   │                            NoSuchCredential, NoSuchUser, NoSuchUserPolicy
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,

@@ -155,6 +155,13 @@ class NoSuchReplication(NotFound):
 
 
 @attrs.define
+class NoSuchMetadataConfiguration(NotFound):
+    code = "MetadataConfigurationNotFound"
+    summary = "The bucket has no metadata configuration."
+    bucket: str
+
+
+@attrs.define
 class NoSuchWebsite(NotFound):
     code = "NoSuchWebsiteConfiguration"
     summary = "The bucket has no website configuration."

@@ -12,15 +12,18 @@ from bleepstore.attributes import dump
 from bleepstore.commands import PutBucketConfiguration
 from bleepstore.configurations import (
     KINDS_WITH_IDS,
+    MADE_ONCE,
     ConfigurationKind,
     check_document,
     check_id,
+    check_metadata_table,
 )
 from bleepstore.errors import (
     AccessDenied,
     InvalidArgument,
     InvalidRequest,
     NoSuchConfiguration,
+    NoSuchMetadataConfiguration,
     NoSuchReplication,
     NoSuchWebsite,
 )
@@ -41,13 +44,20 @@ MAX_PAGE_OF_CONFIGURATIONS = 100
 _ID_BYTES = 36  # 48 characters, as S3's own
 
 _K = ConfigurationKind
+_REMOVING: Mapping[ConfigurationKind, Action] = {
+    _K.WEBSITE: Action.DELETE_BUCKET_WEBSITE,
+    _K.METADATA: Action.DELETE_BUCKET_METADATA_TABLE,
+    _K.METADATA_TABLE: Action.DELETE_BUCKET_METADATA_TABLE,
+}
 #: Kind -> the actions that read, write and remove it.
 ACTIONS: Mapping[ConfigurationKind, tuple[Action, Action, Action]] = {
-    kind: (read, write, Action.DELETE_BUCKET_WEBSITE if kind is _K.WEBSITE else write)
+    kind: (read, write, _REMOVING.get(kind, write))
     for kind, read, write in (
         (_K.ABAC, Action.GET_BUCKET_ABAC, Action.PUT_BUCKET_ABAC),
         (_K.ACCELERATE, Action.GET_ACCELERATE_CONFIGURATION, Action.PUT_ACCELERATE_CONFIGURATION),
         (_K.LOGGING, Action.GET_BUCKET_LOGGING, Action.PUT_BUCKET_LOGGING),
+        (_K.METADATA, Action.GET_BUCKET_METADATA_TABLE, Action.CREATE_BUCKET_METADATA_TABLE),
+        (_K.METADATA_TABLE, Action.GET_BUCKET_METADATA_TABLE, Action.CREATE_BUCKET_METADATA_TABLE),
         (_K.NOTIFICATION, Action.GET_BUCKET_NOTIFICATION, Action.PUT_BUCKET_NOTIFICATION),
         (_K.REPLICATION, Action.GET_REPLICATION_CONFIGURATION, Action.PUT_REPLICATION_CONFIGURATION),
         (_K.WEBSITE, Action.GET_BUCKET_WEBSITE, Action.PUT_BUCKET_WEBSITE),
@@ -60,6 +70,12 @@ ACTIONS: Mapping[ConfigurationKind, tuple[Action, Action, Action]] = {
         (_K.INVENTORY, Action.GET_INVENTORY_CONFIGURATION, Action.PUT_INVENTORY_CONFIGURATION),
         (_K.METRICS, Action.GET_METRICS_CONFIGURATION, Action.PUT_METRICS_CONFIGURATION),
     )
+}
+#: Part of a metadata configuration -> the action that changes it.
+UPDATE_ACTIONS: Mapping[str, Action] = {
+    "JournalTableConfiguration": Action.UPDATE_BUCKET_METADATA_JOURNAL_TABLE,
+    "InventoryTableConfiguration": Action.UPDATE_BUCKET_METADATA_INVENTORY_TABLE,
+    "AnnotationTableConfiguration": Action.UPDATE_BUCKET_METADATA_ANNOTATION_TABLE,
 }
 #: What a bucket has of a kind that it has nothing of.
 _DEFAULTS: Mapping[ConfigurationKind, Mapping[str, Any]] = {
@@ -94,6 +110,9 @@ class StoredConfigurations:
         sent a test message, and a notification with one that is not known, or does not take it, is refused. With
         `skip_destination_validation` none is tried, and one that is not known gets no events.
 
+        A metadata configuration is not replaced: InvalidBucketState if there is one. `update_bucket_metadata` changes
+        it.
+
         Raises MalformedConfiguration, InvalidArgument, InvalidRequest, InvalidLoggingTarget, TooManyConfigurations;
         NotSupported for an inventory in a format whose package is missing.
         """
@@ -115,6 +134,18 @@ class StoredConfigurations:
         is_removed = not checked and kind in _REMOVED_BY_EMPTY
         self._submit(found, kind, checked.get("Id", ""), None if is_removed else dump(checked), rules, copied)
         return checked
+
+    def update_bucket_metadata(
+        self, bucket: str, table: str, document: Mapping[str, Any], *, caller: Caller | None = None
+    ) -> None:
+        """Change a part of a metadata configuration: "JournalTableConfiguration", "InventoryTableConfiguration" or
+        "AnnotationTableConfiguration". Members of it that are not given stay as they are.
+
+        Raises NoSuchMetadataConfiguration, MalformedConfiguration, InvalidArgument.
+        """
+        checked = check_metadata_table(table, document)
+        found = self._engine.bucket_for(bucket, UPDATE_ACTIONS[table], caller)
+        self._submit(found, _K.METADATA, table, dump(checked))
 
     def _remotes_for(self, bucket: Bucket) -> frozenset[str]:
         """The destinations elsewhere that a bucket may be copied to. To it there are no others."""
@@ -151,8 +182,8 @@ class StoredConfigurations:
     def get_bucket_configuration(
         self, bucket: str, kind: ConfigurationKind, id: str | None = None, *, caller: Caller | None = None
     ) -> dict[str, Any]:
-        """A configuration as it was given. Raises NoSuchConfiguration, NoSuchReplication, NoSuchWebsite for one that a
-        bucket does not have; the other kinds are empty or disabled then."""
+        """A configuration as it was given. Raises NoSuchConfiguration, NoSuchReplication, NoSuchMetadataConfiguration,
+        NoSuchWebsite for one that a bucket does not have; the other kinds are empty or disabled then."""
         documents = self._read(bucket, kind, caller)
         _check_has_id(kind, id)
         document = documents.get(id or "")
@@ -165,13 +196,15 @@ class StoredConfigurations:
             raise NoSuchReplication(bucket)
         if kind is _K.WEBSITE:
             raise NoSuchWebsite(bucket)
+        if kind in MADE_ONCE:
+            raise NoSuchMetadataConfiguration(bucket)
         raise NoSuchConfiguration(bucket, id)
 
     def delete_bucket_configuration(
         self, bucket: str, kind: ConfigurationKind, id: str | None = None, *, caller: Caller | None = None
     ) -> None:
-        """Remove a configuration. Raises NoSuchConfiguration if there is none with this id; one of a kind without ids
-        need not be there."""
+        """Remove a configuration. Raises NoSuchConfiguration if there is none with this id, and
+        NoSuchMetadataConfiguration; one of another kind without ids need not be there."""
         found = self._engine.bucket_for(bucket, ACTIONS[kind][2], caller)
         _check_has_id(kind, id)
         self._submit(found, kind, id or "", None)

@@ -169,6 +169,7 @@ class Store:
     put_bucket_configuration = method_of("configurations", StoredConfigurations.put_bucket_configuration)
     get_bucket_configuration = method_of("configurations", StoredConfigurations.get_bucket_configuration)
     delete_bucket_configuration = method_of("configurations", StoredConfigurations.delete_bucket_configuration)
+    update_bucket_metadata = method_of("configurations", StoredConfigurations.update_bucket_metadata)
     list_bucket_configurations = method_of("configurations", StoredConfigurations.list_bucket_configurations)
     put_bucket_ownership = method_of("ownership", OwnershipControls.put_bucket_ownership)
     get_bucket_ownership = method_of("ownership", OwnershipControls.get_bucket_ownership)

@@ -156,6 +156,7 @@ ERRORS: dict[str, ErrorRow] = {
         400,
         "Your POST request fields preceding the upload file were too large.",
     ),
+    "MetadataConfigurationNotFound": ErrorRow(404, "The metadata configuration was not found"),
     "MetadataTooLarge": ErrorRow(400, "Your metadata headers exceed the maximum allowed metadata size"),
     "MethodNotAllowed": ErrorRow(405, "The specified method is not allowed against this resource."),
     "MissingContentLength": ErrorRow(411, "You must provide the Content-Length HTTP header."),

@@ -36,6 +36,15 @@ CONFIGURATIONS: dict[str, Any] = {
         "Schedule": {"Frequency": "Daily"},
     },
     "MetricsConfiguration": {"Id": "1"},
+    "MetadataConfiguration": {"JournalTableConfiguration": {"RecordExpiration": {"Expiration": "DISABLED"}}},
+    "MetadataTableConfiguration": {
+        "S3TablesDestination": {
+            "TableBucketArn": "arn:aws:s3tables:us-east-1:111122223333:bucket/tables", "TableName": "t",
+        }
+    },
+    "JournalTableConfiguration": {"RecordExpiration": {"Expiration": "DISABLED"}},
+    "InventoryTableConfiguration": {"ConfigurationState": "ENABLED"},
+    "AnnotationTableConfiguration": {"ConfigurationState": "DISABLED"},
     "NotificationConfiguration": {"EventBridgeConfiguration": {}},
     "ReplicationConfiguration": {
         "Role": "arn:aws:iam::111122223333:role/r",

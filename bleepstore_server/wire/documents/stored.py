@@ -28,6 +28,8 @@ ROOTS: Mapping[ConfigurationKind, str] = {
     ConfigurationKind.ABAC: "AbacStatus",
     ConfigurationKind.ACCELERATE: "AccelerateConfiguration",
     ConfigurationKind.LOGGING: "BucketLoggingStatus",
+    ConfigurationKind.METADATA: "MetadataConfiguration",
+    ConfigurationKind.METADATA_TABLE: "MetadataTableConfiguration",
     ConfigurationKind.NOTIFICATION: "NotificationConfiguration",
     ConfigurationKind.REPLICATION: "ReplicationConfiguration",
     ConfigurationKind.WEBSITE: "WebsiteConfiguration",
@@ -75,7 +77,12 @@ def element_of(member: str, shape: Shape) -> str:
 
 def parse_configuration(kind: ConfigurationKind, body: bytes) -> dict[str, Any]:
     """The document. Raises RequestError: MalformedXML."""
-    return _read_structure(SHAPES[kind], parse_root(ROOTS[kind], body))
+    return read_document(SHAPES[kind], ROOTS[kind], body)
+
+
+def read_document(shape: Structure, root: str, body: bytes) -> dict[str, Any]:
+    """A document of this shape. Raises RequestError: MalformedXML."""
+    return _read_structure(shape, parse_root(root, body))
 
 
 def _read(shape: Shape, found: Element) -> Any:
@@ -131,8 +138,11 @@ def _read_items(member: str, shape: ListOf, found: Element) -> list[Any]:
 
 
 def render_configuration(kind: ConfigurationKind, document: Mapping[str, Any]) -> bytes:
-    more = f' xmlns="{NAMESPACE}"'
-    return (DECLARATION + _write(ROOTS[kind], SHAPES[kind], document, more)).encode()
+    return write_document(SHAPES[kind], ROOTS[kind], document)
+
+
+def write_document(shape: Structure, root: str, document: Mapping[str, Any]) -> bytes:
+    return (DECLARATION + _write(root, shape, document, f' xmlns="{NAMESPACE}"')).encode()
 
 
 def render_page(
