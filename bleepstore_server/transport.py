@@ -178,7 +178,7 @@ def _fields_of(request: AWSPreparedRequest) -> list[tuple[str, str]]:
     if isinstance(fields, Message):
         pairs = list(fields.raw_items())
     else:  # a mapping of botocore's, which makes several objects for each field that it is asked for
-        pairs = [(name._key, value) for name, value in fields._dict.items()]
+        pairs = [(name._lower, value) for name, value in fields._dict.items()]
     return [
         (name, value.decode("latin-1") if value.__class__ is bytes else text_of_header(value)) for name, value in pairs
     ]
@@ -362,10 +362,10 @@ def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> 
         target = f"?{query}"
     target = f"/{target}"
     path, _, query = target.partition("?")
-    fields = list(headers)
-    names = {name.lower(): value for name, value in fields}
+    fields = [(name.lower(), value) for name, value in headers]
+    names = dict(fields)
     if "host" not in names:
-        fields.append(("Host", host.removesuffix(_DEFAULT_PORT.get(scheme, ""))))
+        fields.append(("host", host.removesuffix(_DEFAULT_PORT.get(scheme, ""))))
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": method,
         "RAW_URI": target,

@@ -300,7 +300,7 @@ PRIVATE_PARTS = {
     "bleepstore.store.archiving": {"_Hash"},
     "bleepstore_server.completion": {"_actions", "_choices_actions"},
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
-    "bleepstore_server.transport": {"_dict", "_key"},
+    "bleepstore_server.transport": {"_dict", "_lower"},
 }
 #: Public, though their names say otherwise.
 PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe", "_current_frames"}

@@ -48,7 +48,7 @@ SOURCES: list[tuple[str, str, str, str]] = [
     ("gunicorn.workers.base", "Worker.__init__", r"self\.max_requests = ", _WORKER),
     ("botocore.endpoint", "Endpoint", r"self\._endpoint_prefix = ", _IN_PROCESS),
     ("botocore.awsrequest", "HeadersDict.__setitem__", r"self\._dict\[_HeaderKey\(key\)\] = value", _IN_PROCESS),
-    ("botocore.awsrequest", "_HeaderKey.__init__", r"self\._key = key", _IN_PROCESS),
+    ("botocore.awsrequest", "_HeaderKey.__init__", r"self\._lower = key\.lower\(\)", _IN_PROCESS),
     ("botocore.endpoint", "Endpoint", r"self\.http_session = ", "backends/aws/client.py"),
     ("botocore.httpsession", "URLLib3Session.send", r"self\._get_request_timeout\(request\)", "backends/aws/client.py"),
     ("botocore.client", "BaseClient", r"self\._endpoint = ", "backends/aws/client.py"),

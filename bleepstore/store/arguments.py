@@ -294,6 +294,8 @@ def annotations_of(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def _without_lists(types: tuple[type, ...], holds_items: bool) -> tuple[type, ...]:
+    """None is the first of them, as it is what most options are."""
+    types = tuple(sorted(types, key=lambda kind: kind is not _NONE))
     return tuple(kind for kind in types if kind not in (list, tuple, set, frozenset)) if holds_items else types
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import calendar
 import hashlib
+import itertools
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -254,6 +256,21 @@ def test_the_clock_may_differ_by_fifteen_minutes(skew: int, code: str | None) ->
 def test_a_malformed_authorization_header(auth: str, code: str) -> None:
     error = refusal(GET, auth)
     assert (error.code, error.status) == (code, 400)
+
+
+@pytest.mark.parametrize("comma", [",", ", ", " ,  "])
+def test_the_parts_of_an_authorization_header_come_in_any_order(comma: str) -> None:
+    algorithm, *parts = re.split(", | ", GET_AUTH)
+    for order in itertools.permutations(parts):
+        assert verify_header(GET, f"{algorithm} {comma.join(order)} ", lookup, NOW).access_key == ACCESS
+        for wrong in (f"{comma.join(order)}0", f"{comma.join(order)}{comma}Signature=0"):
+            assert refusal(GET, f"{algorithm} {wrong}").code.startswith(("Auth", "Signature", "AccessDenied"))
+
+
+@pytest.mark.parametrize("name", ["Signature=", "a Signature=b", ",Signature="])
+def test_what_looks_like_a_signature_is_none(name: str) -> None:
+    refused = refusal(GET, GET_AUTH.replace(ACCESS, name))
+    assert refused.code == ("AuthorizationHeaderMalformed" if "," in name else "InvalidAccessKeyId")
 
 
 @pytest.mark.parametrize(
