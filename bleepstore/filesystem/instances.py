@@ -18,6 +18,8 @@ _OF_FSSPEC = frozenset(
 class Instances(type(AbstractFileSystem)):  # type: ignore[misc]  # fsspec has no type information
     """fsspec finds a known instance by its options, so a path must be the same folder after a change of directory.
 
+    A file system of a given store is made anew each time: fsspec would keep it, and thus the store, for ever.
+
     A mistyped option is refused: without its path= a file system would be of the store in memory.
     """
 
@@ -30,4 +32,6 @@ class Instances(type(AbstractFileSystem)):  # type: ignore[misc]  # fsspec has n
         if options.get("path") is not None:
             check_location(options["path"], "path")
             options["path"] = os.path.realpath(options["path"])
+        if options.get("store") is not None:
+            options["skip_instance_cache"] = True
         return super().__call__(*args, **options)

@@ -109,9 +109,11 @@ class Store:
         self.events = Eventing(engine)
 
     def __repr__(self) -> str:
-        """Where the objects are: in memory, in a folder, or at a provider."""
+        """Where the objects are: in memory, in a folder, or at a provider. No two open stores look the same: fsspec and
+        dask know what is in their caches by its text."""
         at = getattr(self.engine.backend, "url", None) or self.path
-        return f"<{type(self).__name__} in memory>" if at is None else f"<{type(self).__name__} at {str(at)!r}>"
+        where = "in memory" if at is None else f"at {str(at)!r}"
+        return f"<{type(self).__name__} {where}, {id(self):#x}>"
 
     create_bucket = method_of("buckets", Buckets.create_bucket)
     delete_bucket = method_of("buckets", Buckets.delete_bucket)

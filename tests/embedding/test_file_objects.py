@@ -269,6 +269,6 @@ def test_nothing_that_is_printed_shows_bytes(store: bleepstore.Store, tmp_path: 
 
 def test_a_store_says_where_it_is(tmp_path: Path) -> None:
     with bleepstore.open() as memory, bleepstore.open(tmp_path / "data") as folder:
-        assert repr(memory) == "<Store in memory>"
-        assert repr(folder) == f"<Store at {str(tmp_path / 'data')!r}>"
-    assert repr(memory) == "<Store in memory>", "also once it is closed"
+        assert repr(memory) == f"<Store in memory, {id(memory):#x}>"
+        assert repr(folder) == f"<Store at {str(tmp_path / 'data')!r}, {id(folder):#x}>"
+    assert repr(memory) == f"<Store in memory, {id(memory):#x}>", "also once it is closed"

@@ -176,6 +176,30 @@ def test_a_store_that_was_given_is_left_open_and_its_closing_is_told() -> None:
         fs.ls("")
 
 
+def test_a_file_system_is_of_the_store_that_was_given_and_of_no_other() -> None:
+    with bleepstore.open() as first, bleepstore.open() as second:
+        for store, text in ((first, b"first"), (second, b"second")):
+            store.create_bucket("photos")
+            store.put_object("photos", "k", text)
+        one, other = (fsspec.filesystem("bleepstore", store=store) for store in (first, second))
+        assert one.cat("photos/k") == b"first"
+        assert other.cat("photos/k") == b"second"
+        assert one != other
+        assert one == fsspec.filesystem("bleepstore", store=first)
+        for store, text in ((first, b"first"), (second, b"second")):
+            with fsspec.open("simplecache::bleepstore://photos/k", bleepstore={"store": store}) as file:
+                assert file.read() == text
+
+
+def test_a_file_system_of_the_store_that_a_folder_was_opened_by_again(tmp_path: Path) -> None:
+    for number in range(2):
+        with bleepstore.open(tmp_path) as store:
+            fs = fsspec.filesystem("bleepstore", store=store)
+            fs.makedirs("photos", exist_ok=True)
+            fs.pipe("photos/k", bytes([number]))
+            assert fs.cat("photos/k") == bytes([number])
+
+
 def test_a_pickle_of_a_store_in_a_folder_opens_the_folder(tmp_path: Path) -> None:
     with bleepstore.open(tmp_path / "store") as store:
         fs = BleepStoreFileSystem(store=store, skip_instance_cache=True)
