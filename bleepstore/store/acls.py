@@ -17,17 +17,15 @@ from bleepstore.access import (
     resolve_acl,
 )
 from bleepstore.acl_rules import check_public, is_enforced
-from bleepstore.commands import PutBucketAcl, PutObjectAcl
-from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, OperationAborted, S3Error
+from bleepstore.catalog.records import FoundObject
+from bleepstore.commands import PutBucketAcl, PutObjectAcl, Result
+from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload
 from bleepstore.model import Acl, Bucket, ObjectVersion
 from bleepstore.preconditions import UNCONDITIONAL
 from bleepstore.store.engine import Engine
 from bleepstore.store.new_objects import as_owned
 from bleepstore.store.stored_objects import StoredObjects
 from bleepstore.store.uploads import Uploads
-
-#: How often setting an ACL is decided anew, where the object or its ACL is changed each time.
-_ACL_ATTEMPTS = 20
 
 
 class AccessRules:
@@ -79,8 +77,8 @@ class AccessRules:
         version_id: str | None = None,
         caller: Caller | None = None,
     ) -> Explanation:
-        """Whether `caller` may do `action`, and why: which statement of the bucket's policy decides, and why the others
-        do not apply. `str` of it is for people.
+        """Whether `caller` may do `action`, and why: which statement of a policy decides, and why the others do not
+        apply. `str` of it is for people.
 
         Of a `key` that does not exist it says what holds of an object that the bucket's owner writes there. Raises
         NoSuchBucket.
@@ -127,25 +125,22 @@ class AccessRules:
         caller: Caller | None = None,
     ) -> None:
         """Replace an object's ACL. An `Acl` must name the object's owner. Raises as put_bucket_acl."""
-        for _ in range(_ACL_ATTEMPTS):
-            found = self._engine.find_bucket(bucket)
-            decided = self._stored.find(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False, acl=acl)
+
+        def submit(found: FoundObject, in_bucket: Bucket) -> Result:
             command = PutObjectAcl(
                 **self._engine.stamp(),
                 bucket=bucket,
-                bucket_id=found.id,
+                bucket_id=in_bucket.id,
                 key=key,
                 version_id=version_id,
-                expected_sequence=decided.sequence,
-                expected_acl=decided.version.acl,
+                expected_sequence=found.sequence,
+                expected_acl=found.version.acl,
                 origin=self._engine.origin_of(caller),
-                acl=_resolve(acl, decided.version.owner.id, found),
+                acl=_resolve(acl, found.version.owner.id, in_bucket),
             )
-            result = self._engine.committer.submit(command)
-            if not isinstance(result, OperationAborted):
-                break  # else it is not what was decided on any more
-        if isinstance(result, S3Error):
-            raise result
+            return self._engine.committer.submit(command)
+
+        self._stored.change(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, submit, acl=acl)
 
 
 def _resolve(acl: AclRequest | Acl, owner_id: str, bucket: Bucket) -> Acl:

@@ -6,17 +6,16 @@ from collections.abc import Iterable
 
 from bleepstore.access import Action, Caller
 from bleepstore.catalog.port import CatalogReader
-from bleepstore.commands import Restored, RestoreObject
-from bleepstore.errors import InvalidArgument, OperationAborted, S3Error
+from bleepstore.catalog.records import FoundObject
+from bleepstore.commands import Restored, RestoreObject, Result
+from bleepstore.errors import InvalidArgument
 from bleepstore.jobs.restorations import RestorationsJob
-from bleepstore.model import ARCHIVED_CLASSES, Restoration, RestoreTier
+from bleepstore.model import ARCHIVED_CLASSES, Bucket, Restoration, RestoreTier
 from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore.store.engine import Engine
 from bleepstore.store.stored_objects import StoredObjects
 
 _MAX_DAYS = 100_000
-#: How often it is decided anew, where the object is replaced each time.
-_ATTEMPTS = 20
 
 
 class ArchivedObjects:
@@ -44,9 +43,8 @@ class ArchivedObjects:
         `tier` EXPEDITED is not for DEEP_ARCHIVE. Raises InvalidArgument, InvalidObjectState if it is not archived,
         ObjectAlreadyInActiveTier, RestoreAlreadyInProgress.
         """
-        for _ in range(_ATTEMPTS):
-            bucket_id = self._engine.find_bucket(bucket).id
-            found = self._stored.find(bucket, key, version_id, Action.RESTORE_OBJECT, caller, data=False)
+
+        def submit(found: FoundObject, in_bucket: Bucket) -> Result:
             storage_class = found.version.storage_class
             if storage_class in ARCHIVED_CLASSES and not 1 <= days <= _MAX_DAYS:
                 raise InvalidArgument(f"Restoration days must be between 1 and {_MAX_DAYS}", "days", str(days))
@@ -55,7 +53,7 @@ class ArchivedObjects:
             command = RestoreObject(
                 **self._engine.stamp(),
                 bucket=bucket,
-                bucket_id=bucket_id,
+                bucket_id=in_bucket.id,
                 key=key,
                 version_id=version_id,
                 expected_sequence=found.sequence,
@@ -63,11 +61,9 @@ class ArchivedObjects:
                 days=days,
                 delay_ms=self._engine.settings.restore_delay_ms,
             )
-            result = self._engine.committer.submit(command)
-            if not isinstance(result, OperationAborted):
-                break
-        if isinstance(result, S3Error):
-            raise result
+            return self._engine.committer.submit(command)
+
+        _found, result = self._stored.change(bucket, key, version_id, Action.RESTORE_OBJECT, caller, submit)
         assert isinstance(result, Restored)
         return result
 

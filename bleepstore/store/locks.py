@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Unpack
-
 import attrs
 
-from bleepstore.access import Action, Caller, Facts, is_allowed
+from bleepstore.access import Action, Caller, is_allowed
 from bleepstore.catalog.records import FoundObject
-from bleepstore.commands import PutObjectLegalHold, PutObjectRetention
-from bleepstore.errors import NoSuchObjectLock, ObjectLockNotConfigured, OperationAborted, S3Error
+from bleepstore.commands import PutObjectLegalHold, PutObjectRetention, Result
+from bleepstore.errors import NoSuchObjectLock, ObjectLockNotConfigured
 from bleepstore.model import Bucket, ObjectVersion
 from bleepstore.object_lock import ObjectLock, Retention, check_lock, no_lock
 from bleepstore.store.engine import Engine, check_keeps_versions
 from bleepstore.store.stored_objects import StoredObjects
 
-#: How often a change of a lock is decided anew, where the object is replaced each time.
-_ATTEMPTS = 20
+_BYPASS = Action.BYPASS_GOVERNANCE_RETENTION
 
 
 class ObjectLocks:
@@ -86,24 +82,25 @@ class ObjectLocks:
         it; else ObjectLocked, unless it is of the mode GOVERNANCE and `bypass_governance` asks for it, which the
         bucket's owner may. Raises InvalidArgument for one that is over already."""
 
-        def command(found: FoundObject, in_bucket: Bucket) -> PutObjectRetention:
-            return PutObjectRetention(
+        def submit(found: FoundObject, in_bucket: Bucket) -> Result:
+            version = found.version
+            bypasses = bypass_governance and is_allowed(_BYPASS, caller, in_bucket, version, version=version_id)
+            command = PutObjectRetention(
                 **self._engine.stamp(),
                 bucket=bucket,
                 bucket_id=in_bucket.id,
                 key=key,
                 version_id=version_id,
                 expected_sequence=found.sequence,
-                bypasses_governance=bypass_governance
-                and is_allowed(
-                    Action.BYPASS_GOVERNANCE_RETENTION, caller, in_bucket, found.version, version=version_id
-                ),
+                bypasses_governance=bypasses,
                 origin=self._engine.origin_of(caller),
                 retention=retention,
             )
+            return self._engine.committer.submit(command)
 
-        version = self._put(bucket, key, version_id, Action.PUT_OBJECT_RETENTION, caller, command, retention=retention)
-        return attrs.evolve(version, attributes=attrs.evolve(version.attributes, retention=retention))
+        action = Action.PUT_OBJECT_RETENTION
+        found, _result = self._stored.change(bucket, key, version_id, action, caller, submit, retention=retention)
+        return attrs.evolve(found.version, attributes=attrs.evolve(found.version.attributes, retention=retention))
 
     def put_object_legal_hold(
         self,
@@ -116,8 +113,8 @@ class ObjectLocks:
     ) -> ObjectVersion:
         """Hold a version until it is released, or release it."""
 
-        def command(found: FoundObject, in_bucket: Bucket) -> PutObjectLegalHold:
-            return PutObjectLegalHold(
+        def submit(found: FoundObject, in_bucket: Bucket) -> Result:
+            command = PutObjectLegalHold(
                 **self._engine.stamp(),
                 bucket=bucket,
                 bucket_id=in_bucket.id,
@@ -126,11 +123,11 @@ class ObjectLocks:
                 expected_sequence=found.sequence,
                 legal_hold=legal_hold,
             )
+            return self._engine.committer.submit(command)
 
-        version = self._put(
-            bucket, key, version_id, Action.PUT_OBJECT_LEGAL_HOLD, caller, command, legal_hold=legal_hold
-        )
-        return attrs.evolve(version, attributes=attrs.evolve(version.attributes, legal_hold=legal_hold))
+        action = Action.PUT_OBJECT_LEGAL_HOLD
+        found, _result = self._stored.change(bucket, key, version_id, action, caller, submit, legal_hold=legal_hold)
+        return attrs.evolve(found.version, attributes=attrs.evolve(found.version.attributes, legal_hold=legal_hold))
 
     def _find(
         self, bucket: str, key: str, version_id: str | None, action: Action, caller: Caller | None
@@ -138,24 +135,4 @@ class ObjectLocks:
         found = self._stored.find(bucket, key, version_id, action, caller, data=False)
         if self._engine.find_bucket(bucket).settings.object_lock is None:
             raise no_lock()
-        return found.version
-
-    def _put(
-        self,
-        bucket: str,
-        key: str,
-        version_id: str | None,
-        action: Action,
-        caller: Caller | None,
-        command: Callable[[FoundObject, Bucket], PutObjectRetention | PutObjectLegalHold],
-        **facts: Unpack[Facts],
-    ) -> ObjectVersion:
-        for _ in range(_ATTEMPTS):
-            in_bucket = self._engine.find_bucket(bucket)
-            found = self._stored.find(bucket, key, version_id, action, caller, data=False, **facts)
-            result = self._engine.committer.submit(command(found, in_bucket))
-            if not isinstance(result, OperationAborted):
-                break  # else it is not what was decided on any more
-        if isinstance(result, S3Error):
-            raise result
         return found.version

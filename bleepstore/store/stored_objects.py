@@ -19,6 +19,7 @@ from bleepstore.access import (
 )
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.records import FoundObject
+from bleepstore.commands import Result
 from bleepstore.encryption import CustomerKey, EncryptionKind, layout_of
 from bleepstore.errors import (
     BlobNotFound,
@@ -31,7 +32,9 @@ from bleepstore.errors import (
     NoSuchBucket,
     NoSuchKey,
     NoSuchVersion,
+    OperationAborted,
     Precondition,
+    S3Error,
 )
 from bleepstore.lifecycle_due import expiry_in
 from bleepstore.model import (
@@ -54,6 +57,8 @@ from bleepstore.store.verifying import Verifier
 if TYPE_CHECKING:
     from bleepstore.sealing.cipher import Seal
 
+#: How often a change is decided on anew, where the object is replaced each time.
+_CHANGE_ATTEMPTS = 20
 #: Amazon's words, which programs look for.
 _NEEDS_KEY = (
     "The object was stored using a form of Server Side Encryption. "
@@ -110,6 +115,29 @@ class StoredObjects:
             expiry = expiry_in(bucket_record, found.version)
             found = attrs.evolve(found, version=attrs.evolve(found.version, expiry=expiry))
         return found
+
+    def change(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        action: Action,
+        caller: Caller | None,
+        submit: Callable[[FoundObject, Bucket], Result],
+        **facts: Unpack[Facts],
+    ) -> tuple[FoundObject, Result]:
+        """Change what goes with an object or a version, if it exists and `caller` may do `action` with it: `submit`
+        gets it and its bucket, and returns the result of the command. Where the object was replaced since it was
+        decided on, all of this begins anew. Returns what was decided on, and the result; raises the refusal."""
+        for _ in range(_CHANGE_ATTEMPTS):
+            in_bucket = self._engine.find_bucket(bucket)
+            found = self.find(bucket, key, version_id, action, caller, data=False, **facts)
+            result = submit(found, in_bucket)
+            if not isinstance(result, OperationAborted):
+                break
+        if isinstance(result, S3Error):
+            raise result
+        return found, result
 
     def _find_unknown(
         self, bucket: Bucket, key: str, version_id: str | None, action: Action, caller: Caller | None

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 import attrs
 
 from bleepstore.access import Action, Caller
-from bleepstore.commands import PutObjectTags
-from bleepstore.errors import NoSuchTagSet, OperationAborted, S3Error
-from bleepstore.model import ObjectVersion
+from bleepstore.catalog.records import FoundObject
+from bleepstore.commands import PutObjectTags, Result
+from bleepstore.errors import NoSuchTagSet
+from bleepstore.model import Bucket, ObjectVersion
 from bleepstore.store.engine import Engine
 from bleepstore.store.stored_objects import StoredObjects
 from bleepstore.tags import check_bucket_tags, check_object_tags
 
-#: How often a change of tags is decided anew, where the object is replaced each time.
-_ATTEMPTS = 20
 _NONE: Mapping[str, str] = {}
 _EVENTS = {
     Action.PUT_OBJECT_TAGGING: "ObjectTagging:Put",
@@ -71,24 +70,21 @@ class Tags:
         caller: Caller | None,
     ) -> ObjectVersion:
         check_object_tags(tags)
-        for _ in range(_ATTEMPTS):
-            bucket_id = self._engine.find_bucket(bucket).id
-            found = self._stored.find(bucket, key, version_id, action, caller, data=False, tags=tags)
+
+        def submit(found: FoundObject, in_bucket: Bucket) -> Result:
             command = PutObjectTags(
                 **self._engine.stamp(),
                 bucket=bucket,
-                bucket_id=bucket_id,
+                bucket_id=in_bucket.id,
                 key=key,
                 version_id=version_id,
                 expected_sequence=found.sequence,
                 origin=self._engine.origin_of(caller, _EVENTS[action]),
                 tags=tags,
             )
-            result = self._engine.object_engine.put_tags(command, found)
-            if not isinstance(result, OperationAborted):
-                break  # else it is not what was decided on any more
-        if isinstance(result, S3Error):
-            raise result
+            return self._engine.object_engine.put_tags(command, found)
+
+        found, _result = self._stored.change(bucket, key, version_id, action, caller, submit, tags=tags)
         return attrs.evolve(found.version, attributes=attrs.evolve(found.version.attributes, tags=tags))
 
     # -- of buckets
