@@ -28,8 +28,9 @@ MAX_BUCKETS = 10_000
 class Buckets:
     """The buckets of a store.
 
-    `caller` is who asks: None for the embedding application, which is above all rules; a `Caller` for an account, whose
-    rights the ACLs decide (`bleepstore.access`). All of them raise NoSuchBucket and AccessDenied where they apply.
+    `caller` is who asks: None for the embedding application, which is above all rules; a `Caller` for an account, or
+    one of its users, on whose rights `bleepstore.access` decides. All methods raise NoSuchBucket and AccessDenied where
+    they apply.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -49,9 +50,9 @@ class Buckets:
         objects will be; else, and for what is blocked, the store's `acl_defaults` do (`bleepstore.open`).
 
         Raises InvalidArgument for an owner without an id of its own; InvalidBucketName, BucketAlreadyExists,
-        BucketAlreadyOwnedByYou; InvalidBucketAclWithObjectOwnership and
-        InvalidBucketAclWithBlockPublicAccess for an `acl` that does not fit; NotSupported for `object_lock` where each
-        object is stored under its own key at a provider.
+        BucketAlreadyOwnedByYou; InvalidBucketAclWithObjectOwnership and InvalidBucketAclWithBlockPublicAccess for an
+        `acl` that does not fit; NotSupported for `object_lock` where each object is stored under its own key at a
+        provider.
 
         Its container comes first: a provider may refuse the name, and a bucket without one must not be seen.
         """
@@ -123,7 +124,7 @@ class Buckets:
         return self._engine.bucket_for(bucket, Action.LIST_BUCKET, caller)
 
     def get_bucket(self, bucket: str, *, caller: Caller | None = None) -> Bucket:
-        """The bucket, for its owner alone."""
+        """The bucket, for whoever may ask where it is (s3:GetBucketLocation): its owner, and whom a policy allows."""
         return self._engine.bucket_for(bucket, Action.GET_BUCKET_LOCATION, caller)
 
     def list_buckets(

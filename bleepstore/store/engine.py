@@ -68,14 +68,15 @@ LOG_FOLDER = "access-logs"
 
 
 class Engine:
-    """The engine of one store. `close` closes all parts that are this store's, once its jobs have
-    stopped, also if it is dropped without that: a warning says so then. It may be called twice.
+    """The engine of one store. `close` is called once its jobs have stopped, to close the parts that are this store's;
+    also where the engine is dropped without being closed, of which a warning tells. `open_keys` gives the master keys
+    of encryption; None: there are none, and what one process made another could not read.
 
-    `clock` is that of blobs and sweeps, `wall_clock` the one that the store was given. `object_engine` is how objects
-    are written. `folder` is that of the catalog; None if it is in memory. `exclusive` gives a block in which no other
-    process has the store open, or raises StoreError. `open_keys` gives the master keys of encryption; None: there are
-    none, and what one process made another could not read. `opened_ms` is when a store with a `random_seed` was opened,
-    by `wall_clock`; None for any other.
+    `submit` gives the result of a command and raises a refusal, which `committer.submit` returns. `clock` is that of
+    blobs and sweeps, `wall_clock` the one that the store was given. `object_engine` is how objects are written.
+    `folder` is that of the catalog; None if it is in memory. `exclusive` gives a block in which no other process has
+    the store open, or raises StoreError. `opened_ms` is when a store with a `random_seed` was opened, by `wall_clock`;
+    None for any other.
     """
 
     def __init__(

@@ -341,8 +341,7 @@ def open_store(
     `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog
     (64 KiB; 1 KiB in memory, where a fork copies them; none where the bytes are at a provider).
     An upload that is neither completed nor aborted within `upload_expiry` is removed. An archived object can be read
-    `restore_delay` after it was asked for: at once. `clock` gives milliseconds
-    since the epoch.
+    `restore_delay` after it was asked for, by default at once. `clock` gives milliseconds since the epoch.
 
     `encryption_keys` are the master keys of objects that are encrypted: the path of a file of them, or a `KeyService`
     (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed. If one

@@ -60,14 +60,14 @@ def assemble(
     folder = None if catalog.path is None else catalog.path.parent
     return Engine(
         Parts(
-            catalog,
-            DirectCommitter(catalog),
-            backend,
-            clock,
-            clock.source,
-            Stamps(clock, clock.source),
-            clock.latest,
-            random_bytes,
+            catalog=catalog,
+            committer=DirectCommitter(catalog),
+            backend=backend,
+            clock=clock,
+            wall_clock=clock.source,
+            stamp=Stamps(clock, clock.source),
+            last_used_ms=clock.latest,
+            random_bytes=random_bytes,
         ),
         settings,
         close=close,
