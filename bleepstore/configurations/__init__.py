@@ -8,7 +8,7 @@ A configuration is a document, a mapping by the names of Amazon's SDKs:
 `shapes` says what a document is made of, `documents` has the shape of each kind, `rules` what S3 refuses beside.
 """
 
-from bleepstore.configurations.documents import METADATA_TABLES, SHAPES
+from bleepstore.configurations.documents import EVENT_NAMES, METADATA_TABLES, SHAPES
 from bleepstore.configurations.kinds import (
     ACTED_UPON,
     KINDS_WITH_IDS,
@@ -28,6 +28,7 @@ from bleepstore.configurations.rules import (
 
 __all__ = [
     "ACTED_UPON",
+    "EVENT_NAMES",
     "KINDS_WITH_IDS",
     "MADE_ONCE",
     "MAX_CONFIGURATIONS",

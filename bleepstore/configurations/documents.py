@@ -116,6 +116,8 @@ EVENT = choice(
     "s3:ObjectTagging:Delete", "s3:ObjectAnnotation:*", "s3:ObjectAnnotation:Put", "s3:ObjectAnnotation:Delete",
     "s3:ObjectRetention:Put",
 )  # fmt: skip
+#: The same without "s3:" and without patterns.
+EVENT_NAMES = frozenset(event.removeprefix("s3:") for event in EVENT.choices if not event.endswith("*"))
 #: Amazon shows them with a capital, and takes both.
 _FILTER_NAME = choice("prefix", "suffix", "Prefix", "Suffix")
 _KEY_FILTER = structure(Key=structure(FilterRules=ListOf(structure(Name=_FILTER_NAME, Value=OPEN_TEXT))))

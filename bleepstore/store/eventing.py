@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from bleepstore.catalog.records import RecordedEvent
-from bleepstore.events import Event
+from bleepstore.configurations import EVENT_NAMES
+from bleepstore.errors import InvalidArgument
+from bleepstore.events import Event, is_named
 from bleepstore.jobs.deliveries import Deliveries, DestinationStatus, status_of
 from bleepstore.store.engine import Engine
 from bleepstore.store.listening import Listeners, Subscription
@@ -34,7 +36,14 @@ class Eventing:
 
         This needs no configuration of a bucket, and remembers nothing: what was committed and not told when the process
         ends is lost. Close what is returned to end it.
+
+        Raises InvalidArgument for a name that no event has: the function would never be called.
         """
+        for name in events:
+            if not any(is_named(event, (name,)) for event in EVENT_NAMES):
+                raise InvalidArgument(
+                    'An event is named as "ObjectCreated:Put", without "s3:"; a pattern ends with "*".', "events", name
+                )
         with self._lock:
             if self._listeners is None:
                 self._listeners = listeners = Listeners(self._engine.catalog.watch_all)

@@ -13,6 +13,8 @@ import pytest
 
 import bleepstore
 from bleepstore import DeleteEntry, Event, Store
+from bleepstore.configurations.documents import EVENT
+from bleepstore.errors import InvalidArgument
 from bleepstore.testing.events import CollectedEvents
 
 if TYPE_CHECKING:
@@ -164,6 +166,17 @@ def test_a_store_that_was_not_closed_ends_its_functions() -> None:
 def test_names_are_a_sequence(store: Store) -> None:
     with pytest.raises(TypeError, match="a list of str"):
         store.on_event(print, events="ObjectCreated:*")
+
+
+@pytest.mark.parametrize("name", ["Nope", "s3:ObjectCreated:*", "ObjectCreated", "Nope:*", ""])
+def test_a_name_that_no_event_has_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(InvalidArgument, match='without "s3:"'):
+        store.on_event(print, events=["ObjectRemoved:*", name])
+
+
+def test_every_name_and_pattern_of_s3_may_be_asked_for(store: Store) -> None:
+    for event in EVENT.choices:
+        store.on_event(print, events=[event.removeprefix("s3:")]).close()
 
 
 def test_the_fixture_collects_events(
