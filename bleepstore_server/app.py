@@ -6,7 +6,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ from bleepstore_server.wire.refusals import READ_ONLY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from bleepstore_server.audit import AuditLog
 
 _log = logging.getLogger("bleepstore.server")
 
@@ -80,6 +82,11 @@ def create_app(
 
 
 class _App:
+    #: A server that carries out many requests in one thread sets this. It gets each request that has to be in the audit
+    #: log before it is answered: it has it concluded with others by `conclude`, and returns True once it is; or it
+    #: returns False, and the request is concluded alone.
+    gather: Callable[[tuple[Exchange, int]], bool] | None = None
+
     def __init__(
         self,
         store: Store,
@@ -95,7 +102,6 @@ class _App:
         self._audit = monitoring.audit
         self._traces = monitoring.traces
         self._recorders = () if record is None else (record,)
-        self._audited = self._recorders if self._audit is None else (*self._recorders, self._audit.write)
         seed = store.random_seed
         self._request_ids = _request_ids if seed is None else random.Random(seed)
         self._meter = meter
@@ -119,6 +125,19 @@ class _App:
         """What makes the changes of quick requests durable, if it is a disk that does it."""
         committer = self._store.engine.committer
         return committer if isinstance(committer, DirectCommitter) and not self._store.in_memory else None
+
+    @property
+    def audit(self) -> AuditLog | None:
+        """The audit log that requests are written to."""
+        return self._audit
+
+    def conclude(self, finished: Sequence[tuple[Exchange, int]]) -> None:
+        """Count requests whose answers are ready, with bodies of so many bytes, and write them to the audit log."""
+        assert self._audit is not None
+        if self._counts is not None:
+            for exchange, bytes_out in finished:
+                self._counts.count(exchange, bytes_out)
+        self._audit.write_requests(finished)
 
     def is_quick(self, environ: WSGIEnvironment, careful: bool) -> bool:
         """Whether a request needs no more than the catalog and perhaps a file to read: no other file is written, and
@@ -177,7 +196,13 @@ class _App:
         body = _begin_answer(exchange, response, start_response)
         recorders, audit, counts = self._recorders, self._audit, self._counts
         if audit is not None and (environ["REQUEST_METHOD"] not in _READS or audit.reads or exchange.status == 403):
-            recorders = self._audited
+            if isinstance(body, ObjectBody):
+                recorders = (*recorders, audit.write)
+            else:  # it is in the log before the client is told
+                finished = exchange, sum(map(len, body))
+                if self.gather is None or not self.gather(finished):
+                    self.conclude([finished])
+                counts = None
         if self._traces is not None and SPAN in environ:
             recorders = (*recorders, self._traces.recorder(environ))
         # As little is called as can be, for this is added to each request.

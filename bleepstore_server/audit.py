@@ -27,7 +27,8 @@ from urllib.parse import urlsplit
 
 from bleepstore.senders import Message, open_sender
 from bleepstore_server.config import AUDIT_URL, ServerConfig
-from bleepstore_server.layers.record import Record, iso_time
+from bleepstore_server.exchange import TRACE_ID, Exchange
+from bleepstore_server.layers.record import Record, iso_time, principal_of, record_of
 from bleepstore_server.wire.errors import RequestError
 
 _log = logging.getLogger("bleepstore.server")
@@ -37,6 +38,8 @@ _MAX_KEPT = 10_000
 #: How often it is asked whether the file is too large, or somebody else has moved it.
 _LOOK_SECONDS = 1.0
 _MAX_USER_AGENT = 512
+#: A client may call its method what it likes.
+_MAX_METHOD = 32
 #: Pieces of lines that are kept, of each kind.
 _MAX_TEXTS = 1024
 _RETRY_SECONDS = 1.0
@@ -83,6 +86,18 @@ class AuditLog:
         """Write a record. Never raises."""
         self._write(audit_lines(record))
 
+    def write_requests(self, finished: Sequence[tuple[Exchange, int]]) -> None:
+        """Write requests whose answers are ready, with bodies of so many bytes, in one go."""
+        now, clock = time.monotonic_ns(), time.time_ns()
+        lines: list[bytes] = []
+        for exchange, bytes_out in finished:
+            age = now - exchange.started
+            if exchange.deleted:
+                lines += audit_lines(record_of(exchange, age / 1e9, bytes_out))
+            else:
+                lines.append(_request_line(exchange, (clock - age) // 1_000_000, bytes_out))
+        self._write(lines)
+
     def _write(self, lines: Sequence[bytes]) -> None:
         for target in self._targets:
             lost = target.write(lines)
@@ -116,26 +131,56 @@ def _first_line() -> bytes:
 
 def audit_lines(record: Record) -> list[bytes]:
     """The lines of a record, as JSON in ASCII. Keys that are deleted at once have one each."""
-    agent, status = record.user_agent, record.status
-    trace = "" if record.trace_id is None else f',"trace_id":"{record.trace_id}"'
-    head = (
-        f'{{"time":"{iso_time(record.time_ms)}","request_id":{_quote(record.request_id)}{trace}'
-        f"{_who(record.door, record.principal, record.access_key, record.remote, agent and agent[:_MAX_USER_AGENT])}"
-        f"{_what(record.operation, record.method, record.bucket)}"
-    )
-    tail = f',"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}}}\n'
+    agent, bucket, status = record.user_agent, record.bucket, record.status
+    who = _who(record.door, record.principal, record.access_key, record.remote, agent and agent[:_MAX_USER_AGENT])
+    objects = [(_object(bucket, record.key, record.version_id, record.source), status, record.error_code)]
     if record.deleted:
-        return [
-            f"{head}{_members(key=key, version_id=version_id)}{_outcome(204, status, error)}{tail}".encode()
-            for key, version_id, error in record.deleted
-        ]
-    key = "" if record.key is None else f',"key":{_quote(record.key)}'
-    if record.version_id is not None or record.source is not None:
-        key += _members(version_id=record.version_id, source=record.source)
-    return [f"{head}{key}{_outcome(status, status, record.error_code)}{tail}".encode()]
+        objects = [(_object(bucket, key, version_id, None), 204, error) for key, version_id, error in record.deleted]
+    return [
+        _line(
+            record.time_ms,
+            record.request_id,
+            record.trace_id,
+            who,
+            _what(record.operation, record.method[:_MAX_METHOD], status_of_key, status, error_code),
+            object,
+            record.bytes_in,
+            record.bytes_out,
+        )
+        for object, status_of_key, error_code in objects
+    ]
 
 
-# Who asks for what is the same for many requests.
+def _request_line(exchange: Exchange, time_ms: int, bytes_out: int) -> bytes:
+    """What `audit_lines` makes of the record of a request that deletes no keys at once. Each change waits for its line,
+    and to make the record alone would take as long."""
+    request, environ, caller, source = exchange.request, exchange.environ, exchange.caller, exchange.source
+    agent, status = request.headers.get("user-agent"), exchange.status
+    copied = None if source is None else f"{source.bucket}/{source.key}"
+    who = principal_of(caller), caller.access_key, environ.get("REMOTE_ADDR", ""), agent and agent[:_MAX_USER_AGENT]
+    return _line(
+        time_ms,
+        exchange.request_id,
+        environ.get(TRACE_ID),
+        _who("s3", *who),
+        _what(exchange.operation, environ["REQUEST_METHOD"][:_MAX_METHOD], status, status, exchange.error_code),
+        _object(request.bucket, request.key, exchange.version_id, copied),
+        request.bytes_in + exchange.drained,
+        bytes_out,
+    )
+
+
+def _line(
+    time_ms: int, request_id: str, trace_id: str | None, who: str, what: str, object: str, bytes_in: int, bytes_out: int
+) -> bytes:
+    trace = "" if trace_id is None else f',"trace_id":"{trace_id}"'
+    return (
+        f'{{"time":"{iso_time(time_ms)}","request_id":{_quote(request_id)}{trace}{who}{what}{object},'
+        f'"bytes_in":{bytes_in},"bytes_out":{bytes_out}}}\n'
+    ).encode()
+
+
+# Who asks, and for what, is the same for many requests. What is kept of it is short, whatever clients send.
 
 
 @functools.lru_cache(maxsize=_MAX_TEXTS)
@@ -144,18 +189,20 @@ def _who(door: str, principal: str | None, access_key: str | None, remote: str, 
 
 
 @functools.lru_cache(maxsize=_MAX_TEXTS)
-def _what(operation: str | None, method: str, bucket: str | None) -> str:
-    return _members(operation=operation, method=method, bucket=bucket)
-
-
-@functools.lru_cache(maxsize=_MAX_TEXTS)
-def _outcome(status_of_key: int, status: int, error_code: str | None) -> str:
+def _what(operation: str | None, method: str, status_of_key: int, status: int, error_code: str | None) -> str:
     outcome = "failure"
     if error_code == "AccessDenied" or status_of_key in (401, 403):
         outcome = "denied"
     elif status_of_key < 400 and error_code is None:
         outcome = "success"
-    return _members(outcome=outcome, status=status, error_code=error_code)
+    return _members(operation=operation, method=method, outcome=outcome, status=status, error_code=error_code)
+
+
+def _object(bucket: str | None, key: str | None, version_id: str | None, source: str | None) -> str:
+    text = "" if bucket is None else f',"bucket":{_quote(bucket)}'
+    if key is not None:
+        text += f',"key":{_quote(key)}'
+    return text if version_id is None and source is None else text + _members(version_id=version_id, source=source)
 
 
 def _members(**fields: str | int | None) -> str:
@@ -182,9 +229,8 @@ class FileTarget:
         self._lock = threading.Lock()
         self._file = -1
         self._next_look = 0.0
-        #: What is not written yet, and whether the beginning of it is there.
+        #: What is not written yet.
         self._kept: list[bytes] = []
-        self._is_torn = False
 
     def write(self, lines: Sequence[bytes]) -> int:
         kept = self._kept
@@ -195,21 +241,44 @@ class FileTarget:
                 del kept[:lost]
             try:
                 if kept:
-                    if time.monotonic() > self._next_look:
-                        self._look()
-                    data = b"".join(kept)
-                    if self._is_torn:
-                        data = b"\n" + data
-                    written = os.write(self._file, data)
-                    self._is_torn = written < len(data)
-                    if self._is_torn:
-                        raise OSError("the disk is full")
-                    kept.clear()
+                    self._write_kept()
                 self.has_failed = False
             except OSError as error:
                 _log.debug("the audit log cannot be written: %s", error)
                 self.has_failed = True
         return lost
+
+    def _write_kept(self) -> None:
+        data = b"".join(self._kept)
+        written = self._append(data)
+        if written == len(data):
+            self._kept.clear()
+            return
+        whole = data.rfind(b"\n", 0, written) + 1
+        del self._kept[: data.count(b"\n", 0, whole)]
+        self._blank(written - whole)
+        raise OSError("the disk is full")
+
+    def _append(self, data: bytes) -> int:
+        """How many bytes the disk took."""
+        while True:
+            if time.monotonic() > self._next_look:
+                self._look()
+            written = os.write(self._file, data)
+            if os.fstat(self._file).st_nlink or self._is_current():
+                return written
+            self._close()  # another process has moved it on until it was gone
+
+    def _blank(self, size: int) -> None:
+        """Have so many bytes of a line that was written last, and not to its end, be spaces before the next line. To
+        cut them off could take a line away that another process has written by now."""
+        end = os.lseek(self._file, 0, os.SEEK_CUR)
+        file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)  # what is opened to append to does nothing else
+        try:
+            if os.path.samestat(os.fstat(file), os.fstat(self._file)):
+                os.pwrite(file, b" " * size, end - size)
+        finally:
+            os.close(file)
 
     def is_failing(self) -> bool:
         if self.has_failed:

@@ -29,6 +29,7 @@ from gunicorn.workers.base import Worker as GunicornWorker
 
 from bleepstore.errors import ObjectDamaged
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig
+from bleepstore_server.http1.answers import GroupAnswers
 from bleepstore_server.http1.bodies import RequestBody
 from bleepstore_server.http1.commits import GroupCommits
 from bleepstore_server.http1.connection import Connection
@@ -121,6 +122,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         committer = getattr(app, "committer", None)
         if committer is not None:
             commits = GroupCommits(loop, committer)
+        if getattr(app, "audit", None) is not None:
+            app.gather = GroupAnswers(loop, app.conclude).add
         self._find_admin()
         loop.on_tick = self._tick
         loop.start()

@@ -47,7 +47,7 @@ class GroupCommits:
         self._thread = threading.Thread(target=self._run, name="bleepstore-commits", daemon=True)
         self._thread.start()
         committer.gather = self.submit
-        loop.after_round = self.flush
+        loop.after_round.append(self.flush)
 
     def submit(self, command: Command) -> Result | None:
         """The result of a command, for which the task of the loop pauses; None in every other thread."""

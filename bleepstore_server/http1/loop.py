@@ -71,8 +71,8 @@ class Loop:
         self.settings = settings
         self.begin_request = begin_request
         self.refuse = refuse
-        #: Called after each round.
-        self.after_round: Callable[[], object] = _nothing
+        #: Called after each round, one after the other.
+        self.after_round: list[Callable[[], object]] = []
         #: Called several times a second.
         self.on_tick: Callable[[], object] = _nothing
         #: How long a connection may be idle from now on.
@@ -214,7 +214,8 @@ class Loop:
                 data()
         while posted:
             _carry_out(posted, len(posted))
-        self.after_round()
+        for call in self.after_round:
+            call()
         while posted:
             _carry_out(posted, len(posted))
         now = time.monotonic()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
+from bleepstore.access import Caller
 from bleepstore.model import DeletedObject, to_datetime
 from bleepstore.store import DeleteFailure
 from bleepstore_server.exchange import TRACE_ID, Exchange
@@ -77,14 +78,11 @@ class Record:
 Recorder = Callable[[Record], None]
 
 
+@functools.lru_cache(maxsize=1024)  # requests that are done together began together
 def iso_time(time_ms: int) -> str:
     """Milliseconds since the epoch as ISO 8601 has them, in UTC."""
-    return f"{_iso_seconds(time_ms // 1000)}.{time_ms % 1000:03}Z"
-
-
-@functools.lru_cache(maxsize=16)  # many lines are of one second
-def _iso_seconds(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    seconds, millis = divmod(time_ms, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{millis:03}Z"
 
 
 class RecordedBytes:
@@ -138,7 +136,7 @@ def finish(
             turnaround = (answered - exchange.started) / _SECOND
             log_to_buckets(exchange, Sent(bytes_out, error_code, turnaround, duration))
         if recorders:
-            record = _record_of(exchange, duration, bytes_out, error_code)
+            record = record_of(exchange, duration, bytes_out, error_code)
             for recorder in recorders:
                 recorder(record)
     except Exception:  # noqa: BLE001  # the answer is on its way, whatever a program's own function does
@@ -146,9 +144,9 @@ def finish(
         _log.exception("the record of request %s could not be taken", exchange.request_id, extra=of)
 
 
-def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: str | None) -> Record:
+def record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: str | None = None) -> Record:
+    """The record of a request that began so many seconds ago."""
     request, environ, caller, source = exchange.request, exchange.environ, exchange.caller, exchange.source
-    user, access_key = caller.user, caller.access_key
     return Record(
         time_ms=int((time.time() - duration) * 1000),
         remote=environ.get("REMOTE_ADDR", ""),
@@ -156,7 +154,7 @@ def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: 
         operation=exchange.operation,
         bucket=request.bucket,
         key=request.key,
-        access_key=access_key,
+        access_key=caller.access_key,
         status=exchange.status,
         error_code=exchange.error_code or error_code,
         bytes_in=request.bytes_in + exchange.drained,
@@ -164,13 +162,19 @@ def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: 
         duration=duration,
         request_id=exchange.request_id,
         trace_id=environ.get(TRACE_ID),
-        # What `Caller.requester` says of who has signed.
-        principal=None if access_key is None else caller.account.id if user is None else caller.requester,
+        principal=principal_of(caller),
         version_id=exchange.version_id,
         user_agent=request.headers.get("user-agent"),
         source=None if source is None else f"{source.bucket}/{source.key}",
         deleted=tuple(map(_deleted, exchange.deleted)) if exchange.deleted else (),
     )
+
+
+def principal_of(caller: Caller) -> str | None:
+    """What `Caller.requester` says of who has signed; None: nobody has."""
+    if caller.access_key is None:
+        return None
+    return caller.account.id if caller.user is None else caller.requester
 
 
 def _deleted(one: DeletedObject | DeleteFailure) -> tuple[str, str | None, str | None]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import json
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,12 +20,15 @@ from typing import Any, ClassVar
 import pytest
 from botocore.exceptions import ClientError
 
-from bleepstore_server import load_config
+import bleepstore
+from bleepstore_server import AppConfig, create_app, load_config
 from bleepstore_server.app_config import ConfigError
-from bleepstore_server.audit import FileTarget, SenderTarget, SyslogTarget
+from bleepstore_server.audit import AuditLog, FileTarget, SenderTarget, SyslogTarget
+from bleepstore_server.monitoring import Monitoring
 from tests.admin.signing import Admin
 from tests.admin.test_listener import admin_url, ask
 from tests.admin.test_metrics import scrape, value
+from tests.server.tools import UNSIGNED, Wire
 from tests.serving.conftest import ACCESS_KEY, Served, serve
 
 __all__ = ["serve"]
@@ -35,6 +41,33 @@ def lines_of(path: Path, count: int) -> list[dict[str, Any]]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Iterator[tuple[Any, Path]]:
+    """An app, and the audit log of its requests."""
+    path = tmp_path / "audit.log"
+    path.touch()
+    log = AuditLog([FileTarget(path, 0, 0)], reads=False, refuses=False, failed=lambda _lost: None)
+    config = AppConfig(access_key="alice", secret_key="alice-secret")
+    with bleepstore.open() as store:
+        yield create_app(store, config, monitoring=Monitoring(audit=log)), path
+    log.close()
+
+
+DELETES = b"<Delete><Object><Key>a</Key></Object></Delete>"
+
+
+def environ_of(method: str, target: str, body: bytes) -> dict[str, Any]:
+    """A signed request as an app gets it."""
+    digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+    fields = Wire("http://h").sign(method, target, {"Content-MD5": digest, "Content-Length": str(len(body))}, UNSIGNED)
+    path, _, query = target.partition("?")
+    return {
+        "REQUEST_METHOD": method, "RAW_URI": target, "PATH_INFO": path, "QUERY_STRING": query,
+        "REMOTE_ADDR": "127.0.0.1", "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body),
+        "wsgi.url_scheme": "http", "bleepstore.headers": [*fields.items()],
+    }  # fmt: skip
 
 
 def test_each_change_and_each_refusal_has_a_line(serve: Callable[..., Served], tmp_path: Path) -> None:
@@ -70,6 +103,48 @@ def test_each_change_and_each_refusal_has_a_line(serve: Callable[..., Served], t
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_line_is_there_before_its_answer(audited: tuple[Any, Path]) -> None:
+    """So what a client was told is in the log, also if the process is killed in the next moment."""
+    app, path = audited
+    for number, (method, target, body) in enumerate(
+        (("PUT", "/photos", b""), ("PUT", "/photos/a", b"1"), ("POST", "/photos?delete", DELETES), ("PUT", "/a", b""))
+    ):
+        answer = app(environ_of(method, target, body), lambda *_: None)  # of which not a byte was asked for
+        assert path.read_bytes().count(b"\n") == number + 1, "".join(map(bytes.decode, answer))
+    assert [line["operation"] for line in lines_of(path, 4)] == [
+        "CreateBucket", "PutObject", "DeleteObjects", "CreateBucket",
+    ]  # fmt: skip
+    assert lines_of(path, 4)[2]["bytes_out"] > 0
+
+
+def test_lines_that_are_ready_together_are_written_together(audited: tuple[Any, Path]) -> None:
+    app, path = audited
+    gathered: list[Any] = []
+
+    def gather(finished: Any) -> bool:
+        gathered.append(finished)
+        return True
+
+    app.gather = gather
+    for target in ("/photos", "/photos/a", "/photos/b"):
+        app(environ_of("PUT", target, b""), lambda *_: None)
+    assert path.read_bytes() == b""
+    app.conclude(gathered)
+    assert [line.get("key") for line in lines_of(path, 3)] == [None, "a", "b"]
+
+
+def test_what_is_kept_for_lines_is_short(audited: tuple[Any, Path]) -> None:
+    """Whatever clients call buckets and methods, and say of themselves."""
+    app, path = audited
+    long = "x" * 8000
+    environ = environ_of("Y" * 8000, f"/{long}", b"")
+    environ["bleepstore.headers"].append(("User-Agent", long))
+    app(environ, lambda *_: None)
+    (line,) = lines_of(path, 1)
+    assert line["bucket"] == long
+    assert (len(line["method"]), len(line["user_agent"])) == (32, 512)
+
+
 def test_reads_have_lines_if_they_are_asked_for(serve: Callable[..., Served], tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     s3 = serve("--audit-log", str(log), "--audit-reads", "--workers", "1").client()
@@ -87,6 +162,20 @@ def test_a_file_is_moved_on_when_it_is_large(tmp_path: Path, monkeypatch: pytest
     assert kept == ["audit.log", "audit.log.1", "audit.log.2"]
     numbers = [int(line) for name in reversed(kept) for line in (tmp_path / name).read_text().split()]
     assert numbers == list(range(numbers[0], 20)), "no line is lost or doubled between two writers"
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_a_file_that_is_kept_no_more_gets_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
+    """Another process moved it on until it was gone, since this one looked last."""
+    path = tmp_path / "audit.log"
+    busy, other = FileTarget(path, 1, keep), FileTarget(path, 1, keep)
+    other.write([b"early\n"])
+    monkeypatch.setattr("bleepstore_server.audit._LOOK_SECONDS", -1)
+    for _ in range(keep + 1):
+        busy.write([b"moved on\n"])
+        busy.write([b"moves it\n"])
+    other.write([b"late\n"])
+    assert path.read_text().splitlines()[-1] == "late"
 
 
 def test_a_file_that_was_moved_by_others_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,18 +198,41 @@ path = Path(sys.argv[1])
 target = FileTarget(path, 0, 0)
 target.write([b"first\\n"])
 resource.setrlimit(resource.RLIMIT_FSIZE, (9, -1))
-assert target.write([b"second\\n"]) == 0 and target.is_failing(), "part of it is there"
+assert target.write([b"second\\n"]) == 0 and target.is_failing(), "part of it is blank"
 assert target.write([b"third\\n"]) == 0 and target.is_failing()
 resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
 assert not target.is_failing()
 lines = path.read_text().splitlines()
-assert lines == ["first", "sec", "second", "third"], lines
+assert lines == ["first", "   second", "third"], lines
 """
 
 
-def test_what_a_full_disk_did_not_take_is_written_later(tmp_path: Path) -> None:
+def test_what_a_full_disk_did_not_take_is_written_later_and_once(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL, tmp_path / "log"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+TWO_WRITERS = """
+import resource, signal, sys
+from pathlib import Path
+from bleepstore_server.audit import FileTarget
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+one, other = FileTarget(path, 0, 0), FileTarget(path, 0, 0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (9, -1))
+assert one.write([b'{"a":1}\\n', b'{"b":2}\\n']) == 0 and one.has_failed, "one and a half of them"
+resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+assert other.write([b'{"c":3}\\n']) == 0
+assert not one.is_failing()
+"""
+
+
+def test_a_line_that_was_torn_spoils_none_of_another_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TWO_WRITERS, str(tmp_path / "log")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()] == [{"a": 1}, {"c": 3}, {"b": 2}]
 
 
 @pytest.mark.parametrize("refuses", [True, False])
