@@ -5,8 +5,9 @@ A frame is self-contained and verified before anything of it is believed:
     "BRF1"  crc32 of all that follows (4 bytes)  length of the header (4 bytes)  header  data
 
 The header is a JSON array: the name of the message's class, then its fields in order. Bytes (commands) follow it as
-they are, in the order in which the header tells their lengths. Names and the order of fields are frozen; a new form
-of a message is a new class. What does not fit is refused with a reason (MalformedFrame), whatever sent it.
+they are, in the order in which the header tells their lengths. From the first release on names and the order of fields
+are frozen: a new form of a message is a new class. What does not fit is refused with a reason (MalformedFrame),
+whatever sent it.
 """
 
 from __future__ import annotations

@@ -261,8 +261,7 @@ class Driver:
     def _offer(self, proposal: Proposal) -> None:
         answered = self.core.propose(proposal.request_id, proposal.data, frees_space=proposal.frees_space)
         if isinstance(answered, Refusal):
-            if not self._fails_for_good(proposal, answered, proposal.offers):
-                proposal.resend_at = self._now() + 1
+            self._put_off(proposal, answered, proposal.offers)
             return
         proposal.offers += 1
         if isinstance(answered, Accepted):
@@ -271,28 +270,26 @@ class Driver:
             proposal.offer, proposal.resend_at = answered.offer, self._now() + self.settings.retry_ticks
 
     def _hear_refusal(self, message: ProposeRefused) -> None:
-        """The leader has not taken what was passed on to it: it comes again, later from time to time, since each time
-        costs a message of its size."""
+        """The leader has not taken what was passed on to it."""
         proposal = self.proposals.find(message.request_id)
-        if proposal is None or proposal.offer != message.offer:
-            return  # it was heard before, or another offer is under way
-        proposal.offer = 0
-        if self._fails_for_good(proposal, message.reason, proposal.offers - 1):
-            return
-        proposal.resend_at = self._now() + proposal.pause
-        proposal.pause = min(2 * proposal.pause, self.settings.retry_ticks)
+        if proposal is not None and proposal.offer == message.offer:  # else another offer is under way, or none
+            proposal.offer = 0
+            self._put_off(proposal, message.reason, proposal.offers - 1)
 
-    def _fails_for_good(self, proposal: Proposal, reason: Refusal, offers_before: int) -> bool:
-        """Whether it is of no use to offer it again; then whoever waits is told."""
+    def _put_off(self, proposal: Proposal, reason: Refusal, offers_before: int) -> None:
+        """It was not taken. It comes again, later from time to time, since each time may cost a message of its size;
+        or if that is of no use, whoever waits is told.
+        """
         if reason not in (Refusal.NO_SPACE, Refusal.ENTRY_TOO_LARGE):
-            return False
+            proposal.resend_at = self._now() + proposal.pause
+            proposal.pause = min(2 * proposal.pause, self.settings.retry_ticks)
+            return
         error: BleepStoreError = ProposalRefused(reason)
         if offers_before > 0:  # what an earlier leader made of it is unknown
             error = TimedOut(f"{reason.value}; it still may be applied")
         elif reason is Refusal.NO_SPACE:
             error = LowSpace(f"{reason.value}: free some space")
         self.proposals.fail(proposal, error)
-        return True
 
     def _offer_again(self, *, all_of_them: bool) -> None:
         now = self._now()

@@ -56,7 +56,7 @@ class Proposal:
         self.deadline = 0.0  # in ticks; set when the node sees it first
         self.offers = 0  # how often a leader was given it
         self.offer = 0  # the last one that was passed on and not answered; 0: none
-        self.pause = 1.0  # in ticks: until it is offered again if a leader says that it has not taken it
+        self.pause = 1.0  # in ticks: until it is offered again if it is not taken
         self.resend_at: float | None = 0  # in ticks; None: it is in this leader's log
 
 

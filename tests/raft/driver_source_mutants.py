@@ -21,7 +21,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         ("        self._unsaved_hard = None\n        if hard is not None:\n            self._saved_hard = hard\n"),
         ("        if hard is not None:\n            self._saved_hard = hard\n"),
-        "node seed 7",
+        "node seed 1",
     ),
     "what is saved is not remembered": SourceMutant(
         "raft.driver",
@@ -61,15 +61,21 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "what a leader has not taken waits as if it were lost": SourceMutant(
         "raft.driver",
-        "        proposal.resend_at = self._now() + proposal.pause\n",
+        "            proposal.resend_at = self._now() + proposal.pause\n",
         "",
         "check what_the_leader_has_not_taken_comes_again_later_each_time",
     ),
     "what a leader has not taken is offered to it all the time": SourceMutant(
         "raft.driver",
-        "        proposal.pause = min(2 * proposal.pause, self.settings.retry_ticks)\n",
+        "            proposal.pause = min(2 * proposal.pause, self.settings.retry_ticks)\n",
         "",
         "check what_the_leader_has_not_taken_comes_again_later_each_time",
+    ),
+    "what a node cannot take is offered to it all the time": SourceMutant(
+        "raft.driver",
+        "            self._put_off(proposal, answered, proposal.offers)\n",
+        "            proposal.resend_at = self._now() + 1\n",
+        "check what_a_node_cannot_take_comes_again_later_each_time",
     ),
     "the next leader is offered as seldom as the last one": SourceMutant(
         "raft.driver",
@@ -79,13 +85,13 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "a refusal counts for whatever is offered": SourceMutant(
         "raft.driver",
-        "if proposal is None or proposal.offer != message.offer:",
-        "if proposal is None:",
+        "if proposal is not None and proposal.offer == message.offer:",
+        "if proposal is not None:",
         "check a_refusal_counts_for_the_last_offer_alone",
     ),
     "a refusal that is doubled counts twice": SourceMutant(
         "raft.driver",
-        "        proposal.offer = 0\n",
+        "            proposal.offer = 0\n",
         "",
         "check what_the_leader_has_not_taken_comes_again_later_each_time",
     ),
@@ -111,7 +117,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         "            self._asking += [read for read in self._asked.pop(context, ()) if not read.future.done()]\n",
         "            self._asked.pop(context, None)\n",
-        "node seed 3",
+        "node seed 8",
     ),
     "a read is asked under the last context": SourceMutant(
         "raft.driver",
@@ -123,7 +129,7 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "raft.driver",
         ("            self._asked[self._context] = self._asking\n            self._asking = []\n"),
         ("            self._asked[self._context] = self._asking\n        self._asking = []\n"),
-        "node seed 2 tearing",
+        "node seed 1 tearing",
     ),
     "acknowledges before the save": SourceMutant(
         "raft.driver",

@@ -227,6 +227,18 @@ def check_that_what_the_leader_has_not_taken_comes_again_later_each_time(_: Path
     assert not future.done()
 
 
+def check_that_what_a_node_cannot_take_comes_again_later_each_time(_: Path) -> None:
+    """While it knows no leader, for example: as soon as it knows one, all that waits is offered."""
+    node = DrivenNode(memory_log(), Echo(), retry_ticks=20, core=Settings(election_ticks=100))
+    node.propose("1")
+    for _tick in range(60):
+        node.tick()
+    assert node.node.counters.retries == 6
+    assert node.core.counters.refused == {Refusal.NO_LEADER: 7}
+    node.deliver(Heartbeat("c", "b", "a", 1, 0, 0))
+    assert len(take_offers(node)) == 1
+
+
 def check_that_a_refusal_counts_for_the_last_offer_alone(_: Path) -> None:
     """Of this life: whoever proposes a command again after a refusal must not hear the refusal of the first time."""
     node = patient_follower()
@@ -424,6 +436,7 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_an_answered_proposal_gives_back_its_bytes,
     check_that_a_proposal_that_waits_is_one,
     check_that_what_the_leader_has_not_taken_comes_again_later_each_time,
+    check_that_what_a_node_cannot_take_comes_again_later_each_time,
     check_that_a_refusal_counts_for_the_last_offer_alone,
     check_that_what_the_leader_never_takes_is_refused_at_once,
     check_that_what_a_snapshot_may_include_is_offered_again,

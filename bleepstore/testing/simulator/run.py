@@ -13,9 +13,11 @@ from bleepstore.testing.simulator.checks import Violation
 from bleepstore.testing.simulator.faults import FaultInjector
 from bleepstore.testing.simulator.world import World
 
-#: How long a healed cluster may take: events, looked at in steps.
+#: How long a healed cluster may take, looked at in steps: so many events, and so many ticks. Where much waits for a
+#: leader that takes little at a time, there are hundreds of events in a tick.
 CONVERGENCE_STEP = 200
 CONVERGENCE_EVENTS = 60_000
+CONVERGENCE_TICKS = 600
 
 
 @attrs.frozen
@@ -66,8 +68,8 @@ def _converge(world: World) -> bool:
     if not _can_converge(world):
         return False
     request_id, asked_in = "", 0
-    limit = world.events + CONVERGENCE_EVENTS
-    while world.events < limit:
+    limit, until = world.events + CONVERGENCE_EVENTS, world.now + CONVERGENCE_TICKS * world.plan.tick
+    while world.events < limit or world.now < until:
         world.run(CONVERGENCE_STEP)
         leader = world.leader()
         if leader is None or leader.core is None:
