@@ -450,7 +450,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "read without quorum": {"core_factory": ReadsWithoutQuorum, "mix": "reading"},
     "read before the term's commit": {"core_factory": ReadsBeforeCommitOfTerm, "mix": "reading"},
     "commit not capped at the verified index": {"core_factory": CommitsBeyondVerified},
-    "Figure 8 rule missing": {"core_factory": CommitsOldTermsByCounting, "mix": "stormy", "first_seed": 100},
+    "Figure 8 rule missing": {"core_factory": CommitsOldTermsByCounting, "mix": "stormy", "first_seed": 1050},
     "stale-term ack accepted": {"core_factory": AcceptsStaleAcknowledgements, "first_seed": 890},
     "two changes pending": {"core_factory": TwoChangesPending},
     "snapshot installs a stale configuration": {"core_factory": SnapshotKeepsConfiguration},

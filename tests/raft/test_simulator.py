@@ -18,7 +18,16 @@ import pytest
 
 from bleepstore.errors import BleepStoreError
 from bleepstore.raft import log_view
-from bleepstore.raft.messages import Configuration, Entry, EntryKind, HardState, Refusal, SnapshotMeta
+from bleepstore.raft.messages import (
+    Accepted,
+    ConfChange,
+    Configuration,
+    Entry,
+    EntryKind,
+    HardState,
+    Refusal,
+    SnapshotMeta,
+)
 from bleepstore.raft.offers import OffersHeard
 from bleepstore.raft.state import Settings
 from bleepstore.testing.raft_log_contract import content, run
@@ -26,7 +35,7 @@ from bleepstore.testing.simulator import Plan, Violation, run_seed
 from bleepstore.testing.simulator import __main__ as command
 from bleepstore.testing.simulator.disk import SimulatedLog
 from bleepstore.testing.simulator.plan import FAULTS, MIXES
-from bleepstore.testing.simulator.run import Outcome
+from bleepstore.testing.simulator.run import Outcome, can_converge
 from bleepstore.testing.simulator.simulated_catalog import CATALOG_OPTIONS, SimulatedCatalog, catalog_command
 from bleepstore.testing.simulator.state_machines import ChainStateMachine, SimulatedStateMachine
 from bleepstore.testing.simulator.world import World, tiny_command
@@ -153,6 +162,29 @@ def test_a_torn_save_leaves_nothing_where_a_save_is_one_transaction() -> None:
     assert len(wrong) == 7
     for kind in wrong:
         assert len(torn_logs(kind)) > 1, kind
+
+
+def test_nothing_is_expected_of_a_cluster_whose_last_nodes_know_of_no_membership_that_they_could_elect_by() -> None:
+    """A lost node is removed, and the leader is lost too when it alone knows that this is decided: of the four who were
+    there two are left.
+    """
+    world = World(1, plan=quiet_plan(nodes=4), is_real=False)
+    world.populate()
+    world.run(2000)
+    leader = world.leader()
+    assert leader is not None
+    assert leader.core is not None
+    lost = next(node for node in world.live() if node is not leader)
+    lost.wipe()
+    assert can_converge(world)
+    assert isinstance(leader.core.propose_conf(ConfChange(remove=(lost.id,))), Accepted)
+    leader.drain()
+    while lost.id not in leader.core.configuration.removed:
+        world.run(1)
+    assert can_converge(world)
+    leader.wipe()
+    assert not can_converge(world)
+    world.close()
 
 
 def test_what_was_refused_is_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:

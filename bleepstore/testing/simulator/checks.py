@@ -189,19 +189,20 @@ class Ledger:
             raise Violation(f"entry {entry.index} leads from {before} to {now}")
         self.configurations.append((entry.index, now))
 
-    def _in_effect(self, index: int) -> Configuration:
+    def in_effect(self, index: int) -> Configuration:
+        """The membership that whoever has applied `index` goes by."""
         return next(one for since, one in reversed(self.configurations) if since <= index)
 
     def check_meta(self, node: CheckedNode, meta: SnapshotMeta) -> None:
         """What a snapshot or a compacted log says of the membership is what was in effect there."""
-        expected = self._in_effect(meta.index)
+        expected = self.in_effect(meta.index)
         if meta.index and meta.configuration != expected:
             raise Violation(f"{node.id} says {meta.configuration} of index {meta.index}, in effect was {expected}")
 
     def check_snapshot(self, node: CheckedNode, meta: SnapshotMeta) -> None:
         """The membership in effect is the one of the applied index."""
         assert node.core is not None
-        expected = self._in_effect(meta.index)
+        expected = self.in_effect(meta.index)
         if node.core.configuration != expected:
             raise Violation(f"{node.id} has {node.core.configuration} from a snapshot, in effect was {expected}")
 

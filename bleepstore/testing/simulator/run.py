@@ -65,7 +65,7 @@ def run_seed(seed: int, events: int, make_world: Callable[..., World] = World, *
 
 def _converge(world: World) -> bool:
     """A healed cluster elects a leader, commits something new, and all its members reach the same state."""
-    if not _can_converge(world):
+    if not can_converge(world):
         return False
     request_id, asked_in = "", 0
     limit, until = world.events + CONVERGENCE_EVENTS, world.now + CONVERGENCE_TICKS * world.plan.tick
@@ -98,17 +98,19 @@ def _has_converged(world: World) -> bool:
     )
 
 
-def _can_converge(world: World) -> bool:
-    """Whether the membership in effect, and every one that may follow it, has a majority of disks left."""
-    committed, in_effect = world.ledger.configurations[-1]
-    configurations = [in_effect]
-    for node in world.nodes.values():
-        if node.core is None:
-            continue
-        log = node.core.log
+def can_converge(world: World) -> bool:
+    """Whether the membership in effect, and every one that may follow it, has a majority of disks left.
+
+    In effect is what those who are left can know: if the leader alone knew that the end of a joint membership was
+    committed, and has lost its disk, the others elect by the joint one.
+    """
+    logs = [node.core.log for node in world.live() if node.core is not None]
+    known = max((log.committed for log in logs), default=0)
+    configurations = [world.ledger.in_effect(known)]
+    for log in logs:
         configurations += [
             Configuration.decode(entry.data)
-            for entry in log.scan(max(committed, log.applied) + 1, log.last + 1)
+            for entry in log.scan(max(known, log.applied) + 1, log.last + 1)
             if entry.kind is EntryKind.CONFIGURATION
         ]
     return all(
