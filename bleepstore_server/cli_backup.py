@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from pathlib import Path
 import bleepstore
 from bleepstore import Damage
 from bleepstore.errors import BackupIncomplete
-from bleepstore_server.cli_data import existing
+from bleepstore_server.cli_data import add_data, existing
 from bleepstore_server.progress import shown_progress
 
 #: The status of a command that did what it should, and found damaged objects.
@@ -51,8 +50,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Read all objects of a store, and all parts of uploads under way, and name those whose bytes are "
         "not what was written. A server may run meanwhile. The status is 1 if something is damaged, 2 after an error.",
     )
-    data = Path(os.environ.get("BLEEPSTORE_DATA", "bleepstore-data"))
-    scrub.add_argument("--data", metavar="DIR", type=Path, default=data, help=f"the store's folder (default: {data})")
+    add_data(scrub)
     scrub.add_argument("--rate", metavar="BYTES/s", type=_rate, help="read no faster than this: 50MB/s")
     scrub.add_argument(
         "--quarantine",
@@ -84,17 +82,17 @@ def _restore(arguments: argparse.Namespace) -> int | None:
 
 
 def _scrub(arguments: argparse.Namespace) -> int | None:
-    existing(arguments.data)
+    data = Path(existing(arguments.data))
     found = moved = 0
     # A restored store that was never opened has no lock yet, and without one nothing can be opened for reading alone.
-    read_only = not arguments.quarantine and (arguments.data / "store.lock").exists()
-    with bleepstore.open(arguments.data, read_only=read_only) as store, shown_progress("scrub") as progress:
+    read_only = not arguments.quarantine and (data / "store.lock").exists()
+    with bleepstore.open(data, read_only=read_only) as store, shown_progress("scrub") as progress:
         for damage in store.scrub(rate=arguments.rate, quarantine=arguments.quarantine, progress=progress):
             found += 1
             moved += damage.quarantined
             _tell("quarantined" if damage.quarantined else "damaged", [damage])
     if found:
-        print(f"{found:,} damaged, {moved:,} of them are in {arguments.data / 'quarantine'} now", file=sys.stderr)
+        print(f"{found:,} damaged, {moved:,} of them are in {data / 'quarantine'} now", file=sys.stderr)
         return DAMAGED
     print("nothing is damaged")
     return None

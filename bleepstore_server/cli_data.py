@@ -15,6 +15,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
 
 
+def data_parser() -> argparse.ArgumentParser:
+    """One of the `parents` of commands that have the option."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_data(parser)
+    return parser
+
+
 def is_store(data: str | Path) -> bool:
     return (Path(data) / "catalog.db").exists()
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
 import bleepstore
+from bleepstore_server.cli_data import add_data
 from bleepstore_server.progress import shown_progress
 
 
@@ -18,8 +17,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "blobs that the catalog does not know, and leftovers. The store must not be in use. The bytes are not read. "
         "The status is 0 if all is well, 1 if something was found, 2 if the store cannot be checked.",
     )
-    data = os.environ.get("BLEEPSTORE_DATA", "bleepstore-data")
-    parser.add_argument("--data", default=data, metavar="DIR", type=Path, help=f"the folder (default: {data})")
+    add_data(parser)
     parser.add_argument(
         "--repair", action="store_true", help="move what does not belong there to DIR/quarantine; nothing is removed"
     )

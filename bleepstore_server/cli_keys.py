@@ -15,7 +15,7 @@ from bleepstore.model import Credential
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.facade import open_accounts
 from bleepstore_server.app_config import ConfigError
-from bleepstore_server.cli_data import add_data, existing, is_store
+from bleepstore_server.cli_data import data_parser, existing, is_store
 from bleepstore_server.config import clean_secret, read_secret_file
 from bleepstore_server.master_keys import keys_of
 
@@ -39,8 +39,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Access keys and their owners, kept in the store. All of it works while a server runs.",
     )
     actions = keys.add_subparsers(required=True, metavar="ACTION")
-    common = argparse.ArgumentParser(add_help=False)
-    add_data(common)
+    common = data_parser()
     one = argparse.ArgumentParser(add_help=False)
     one.add_argument("--access-key", required=True, metavar="KEY")
 

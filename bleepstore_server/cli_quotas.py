@@ -7,7 +7,7 @@ import re
 
 from bleepstore import CountedQuota
 from bleepstore.store.facade import open_quotas
-from bleepstore_server.cli_data import add_data, existing
+from bleepstore_server.cli_data import data_parser, existing
 
 _UNITS: dict[str, int] = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P"))}
 _SIZE = re.compile(r"(\d{1,18})([KMGTP]?)(iB)?", re.ASCII)
@@ -21,8 +21,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "user what it has made in these. All of it works while a server runs, which heeds it at once.",
     )
     actions = quotas.add_subparsers(required=True, metavar="ACTION")
-    common = argparse.ArgumentParser(add_help=False)
-    add_data(common)
+    common = data_parser()
     one = argparse.ArgumentParser(add_help=False)
     whose = one.add_mutually_exclusive_group(required=True)
     whose.add_argument("--bucket", metavar="NAME")

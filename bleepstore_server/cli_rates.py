@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bleepstore.store.facade import open_rates
-from bleepstore_server.cli_data import add_data, existing
+from bleepstore_server.cli_data import data_parser, existing
 from bleepstore_server.cli_quotas import parse_size
 
 
@@ -17,8 +17,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "works while a server runs, which heeds it within a second.",
     )
     actions = rates.add_subparsers(required=True, metavar="ACTION")
-    common = argparse.ArgumentParser(add_help=False)
-    add_data(common)
+    common = data_parser()
     one = argparse.ArgumentParser(add_help=False)
     whose = one.add_mutually_exclusive_group(required=True)
     whose.add_argument("--access-key", metavar="KEY")

@@ -15,7 +15,7 @@ from bleepstore.errors import NoSuchRole, NoSuchUser
 from bleepstore.store.facade import open_roles
 from bleepstore.store.roles import Roles
 from bleepstore_server.app_config import ConfigError
-from bleepstore_server.cli_data import add_data, existing
+from bleepstore_server.cli_data import data_parser, existing
 
 _EXAMPLES = """\
   bleepstore roles add reporter --trusts alice --canned readonly --on reports
@@ -28,8 +28,7 @@ its ARN, or an OpenID Connect provider, whose tokens are then believed whoever t
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    common = argparse.ArgumentParser(add_help=False)
-    add_data(common)
+    common = data_parser()
     common.add_argument(
         "--owner-id", metavar="ID", help="the canonical user id of the account (default: that of the store)"
     )

@@ -11,7 +11,7 @@ from bleepstore.errors import NoSuchUser
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.users import Users
 from bleepstore_server.app_config import ConfigError
-from bleepstore_server.cli_data import add_data
+from bleepstore_server.cli_data import data_parser
 from bleepstore_server.cli_keys import open_existing, open_or_make
 
 _POLICIES = """\
@@ -33,8 +33,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Users of the accounts of a store. All of it counts within a second where a server runs.",
     )
     actions = users.add_subparsers(required=True, metavar="ACTION")
-    common = argparse.ArgumentParser(add_help=False)
-    add_data(common)
+    common = data_parser()
     one = argparse.ArgumentParser(add_help=False)
     one.add_argument("user", metavar="NAME")
     one.add_argument(
