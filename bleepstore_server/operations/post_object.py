@@ -27,9 +27,10 @@ from bleepstore_server.wire.sigv4 import TOKEN
 #: Fields of S3 that say what a header x-amz- of that name says to PutObject, or sign the form.
 _APPLIED = frozenset(
     {
-        "x-amz-acl", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-request-payer",
-        "x-amz-sdk-checksum-algorithm", "x-amz-security-token", "x-amz-signature", "x-amz-storage-class",
-        "x-amz-website-redirect-location", *encryption.FIELDS, *bodies.FIELDS, *h.GRANT_HEADERS, *object_lock.FIELDS,
+        "x-amz-acl", "x-amz-algorithm", "x-amz-checksum-algorithm", "x-amz-credential", "x-amz-date",
+        "x-amz-request-payer", "x-amz-sdk-checksum-algorithm", "x-amz-security-token", "x-amz-signature",
+        "x-amz-storage-class", "x-amz-website-redirect-location", *encryption.FIELDS, *bodies.FIELDS,
+        *h.GRANT_HEADERS, *object_lock.FIELDS,
     }
 )  # fmt: skip
 
@@ -60,6 +61,7 @@ def post_object(exchange: Exchange) -> Response:
     )
     checksum = bodies.sent_checksum(fields)  # an unknown algorithm is its own error, as in a header
     _refuse_unsupported(exchange, fields)
+    bodies.check_form_algorithm(fields, checksum)
     attributes = _attributes(fields)
     if checksum is None and "content-md5" not in fields:
         check_digest(exchange, "Post Object", attributes)

@@ -36,12 +36,14 @@ MAX_UNDECLARED = 64 * 1024 * 1024
 READ_SIZE = 1024 * 1024
 
 _SDK_ALGORITHM = "x-amz-sdk-checksum-algorithm"
+#: Of a form: what that of a header is, for uploads in parts and copies.
+_FORM_ALGORITHM = "x-amz-checksum-algorithm"
 
 _NAMED = dict(Algorithm.__members__)
 #: The field of each algorithm's value.
 FIELDS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm in Algorithm}
 #: Fields whose names begin like those, and that have no value of a checksum.
-_OTHER = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
+_OTHER = frozenset({_FORM_ALGORITHM, "x-amz-checksum-mode", "x-amz-checksum-type"})
 
 
 @attrs.define(slots=False, kw_only=True)  # cached_property
@@ -283,6 +285,16 @@ def sdk_algorithm(fields: Mapping[str, str], sent: Algorithm | None) -> Algorith
     if algorithm is None or sent not in (None, algorithm):
         raise RequestError("InvalidRequest", f"Value for {_SDK_ALGORITHM} header is invalid.")
     return algorithm
+
+
+def check_form_algorithm(fields: Mapping[str, str], sent: Checksum | None) -> None:
+    """Refuse a form whose x-amz-checksum-algorithm is none, or not that of its checksum ("If a value is specified, you
+    must include the matching checksum header. Otherwise, your request will generate a 400 error")."""
+    name = fields.get(_FORM_ALGORITHM)
+    if name and (sent is None or sent.algorithm is not parse_algorithm(name)):
+        raise RequestError(
+            "InvalidRequest", f"{_FORM_ALGORITHM} is {name}: the form has no x-amz-checksum-{name.lower()}."
+        )
 
 
 # -- the data

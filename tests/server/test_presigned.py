@@ -283,6 +283,20 @@ def test_fields_that_are_wrong(signer: S3Client, wire: Wire, server: Server, fie
     assert snapshot(server.store) == before
 
 
+@pytest.mark.parametrize("algorithm", [Algorithm.SHA256, Algorithm.XXHASH128], ids=str)
+def test_a_form_names_the_algorithm_of_its_checksum(signer: S3Client, wire: Wire, algorithm: Algorithm) -> None:
+    named = {"x-amz-checksum-algorithm": algorithm.value}
+    name, value = f"x-amz-checksum-{algorithm.value.lower()}", encode_value(digest(algorithm, b"data"))
+    assert post(wire, form(signer, **named, **{name: value}), b"data").status == 204
+    found = wire.send("HEAD", "/photos/k", headers={"x-amz-checksum-mode": "ENABLED"})
+    assert found.headers[name] == value
+    assert post(wire, form(signer, **named, **{name: value}), b"date").code == "BadDigest"
+    assert post(wire, form(signer, **named), b"data").code == "InvalidRequest"
+    other = {"x-amz-checksum-crc32": encode_value(digest(Algorithm.CRC32, b"data"))}
+    assert post(wire, form(signer, **named, **other), b"data").code == "InvalidRequest"
+    assert post(wire, form(signer, **{"x-amz-checksum-algorithm": "CRC16"}), b"data").code == "InvalidRequest"
+
+
 def test_a_form_of_nobody(signer: S3Client, wire: Wire) -> None:
     signer.put_bucket_acl(Bucket="photos", ACL="public-read-write")
     assert post(wire, [("key", "k")], b"data").status == 204
