@@ -14,7 +14,7 @@ from bleepstore_server.completion import commands_of
 from bleepstore_server.config import PREFIX, SETTINGS
 from bleepstore_server.operations import metadata_tables, stored
 from bleepstore_server.operations.archived import get_object_torrent
-from bleepstore_server.router import ROUTES
+from bleepstore_server.router import ROUTES, SHARED_ROWS
 
 _DONE, _STORED, _REFUSED = "yes", "stored", "501 NotImplemented"
 _STORING = {stored.__name__, metadata_tables.__name__}
@@ -57,6 +57,13 @@ _REASONS = {
 }
 
 
+#: Operations that are not refused by a row of the router's table, and not there either -> why.
+_ABSENT = {
+    "ListDirectoryBuckets": "there are no directory buckets (S3 Express); it is answered as ListBuckets",
+    "WriteGetObjectResponse": "functions of Object Lambda alone call it, at a host of their own",
+}
+
+
 def _reason(operation: str) -> str:
     return next(reason for part, reason in _REASONS.items() if part in operation)
 
@@ -73,11 +80,14 @@ def operations() -> str:
             is_stored = route.function.__module__ in _STORING and route.sub_resource not in ACTED_UPON
             groups[_STORED if is_stored else _DONE].add(route.operation)
     groups[_REFUSED] -= groups[_DONE] | groups[_STORED]
+    for names in groups.values():
+        names |= {name for name, row in SHARED_ROWS.items() if row in names and name not in _ABSENT}
     rows = "\n".join(
         f"| {name} | {group}{f': {_reason(name)}' if group == _REFUSED else ''} |"
         for group, names in groups.items()
         for name in sorted(names)
     )
+    rows += "".join(f"\n| {name} | no: {reason} |" for name, reason in _ABSENT.items())
     return f"""# S3 operations
 
 Drawn from the router's table. {len(groups[_DONE])} operations are implemented. {len(groups[_STORED])} more are on

@@ -11,6 +11,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import botocore.session
 import pytest
 
 from tests.serving.conftest import clean_environment
@@ -53,6 +54,16 @@ def test_the_api_page_has_what_the_package_exports_and_nothing_else(package: str
     page = (ROOT / "docs" / "reference" / "python-api.md").read_text(encoding="utf-8")
     documented = re.findall(rf"^\.\. (?:auto\w+|py:data):: {package}\.(\w+)(?:\(\))?$", page, re.MULTILINE)
     assert sorted(documented) == sorted(importlib.import_module(package).__all__)
+
+
+def test_every_operation_of_s3_is_in_the_table_once_and_few_are_not_there() -> None:
+    table = (ROOT / "docs" / "reference" / "operations.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (.+) \|$", table, re.MULTILINE)
+    model = botocore.session.get_session().get_service_model("s3")
+    assert sorted(name for name, _ in rows) == sorted([*model.operation_names, "PostObject"])
+    absent = [(name, state) for name, state in rows if state not in ("yes", "stored")]
+    assert all(": " in state or state == "405 MethodNotAllowed, as S3" for _, state in absent)
+    assert len(absent) <= 11, absent
 
 
 def test_generated_pages_are_current() -> None:
