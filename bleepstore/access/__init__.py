@@ -9,7 +9,7 @@ Whatever comes to decide beside them (public access blocks, object ownership, th
 
 from bleepstore.access.acl import AclRequest, CannedAcl, is_full_control, make_acl, resolve_acl
 from bleepstore.access.actions import Action
-from bleepstore.access.callers import ANONYMOUS, INVENTORY_SERVICE, LOGGING_SERVICE, Caller, Service
+from bleepstore.access.callers import ANONYMOUS, LOGGING_SERVICE, S3_SERVICE, Caller, Service
 from bleepstore.access.canned import CannedPolicy
 from bleepstore.access.decisions import (
     Decision,
@@ -40,8 +40,8 @@ from bleepstore.access.sessions import LiveSession, RoleSession, Session, Sessio
 
 __all__ = [
     "ANONYMOUS",
-    "INVENTORY_SERVICE",
     "LOGGING_SERVICE",
+    "S3_SERVICE",
     "AclRequest",
     "Action",
     "Assumption",

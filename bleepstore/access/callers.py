@@ -10,8 +10,9 @@ import attrs
 from bleepstore.access.sessions import RoleSession, Session
 from bleepstore.model import ANONYMOUS_OWNER, Bucket, Owner, User
 
-#: The services of Amazon S3 that put objects into buckets of others, by the names that policies know them by.
-LOGGING_SERVICE, INVENTORY_SERVICE = "logging.s3.amazonaws.com", "s3.amazonaws.com"
+#: The services of Amazon S3 that put objects into buckets of others, by the names that policies know them by: access
+#: logs, and all others (inventories, replication).
+LOGGING_SERVICE, S3_SERVICE = "logging.s3.amazonaws.com", "s3.amazonaws.com"
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from bleepstore.access import INVENTORY_SERVICE, Action, Caller, RoleSession, may_pass, trusts_service
+from bleepstore.access import S3_SERVICE, Action, Caller, RoleSession, may_pass, trusts_service
 from bleepstore.attributes import dump
 from bleepstore.commands import PutBucketConfiguration
 from bleepstore.configurations import (
@@ -160,12 +160,12 @@ class StoredConfigurations:
         with self._engine.catalog.read() as reader:
             role = None if named is None else reader.find_role(*named)
         if role is not None:
-            service = Caller.of_service(INVENTORY_SERVICE, bucket, self._engine.wall_clock())
+            service = Caller.of_service(S3_SERVICE, bucket, self._engine.wall_clock())
             if role.account.id != bucket.owner.id or not trusts_service(role, service):
                 raise InvalidRequest(
-                    f"The role is not of the account of the bucket's owner, or does not trust {INVENTORY_SERVICE}."
+                    f"The role is not of the account of the bucket's owner, or does not trust {S3_SERVICE}."
                 )
-            if caller is not None and not may_pass(role, caller, INVENTORY_SERVICE):
+            if caller is not None and not may_pass(role, caller, S3_SERVICE):
                 raise AccessDenied
             return role.arn
         if caller is None:

@@ -11,7 +11,7 @@ from typing import IO
 
 import attrs
 
-from bleepstore.access import INVENTORY_SERVICE, Action, Caller, CannedAcl, authorize
+from bleepstore.access import S3_SERVICE, Action, Caller, CannedAcl, authorize
 from bleepstore.catalog.records import FoundObject
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.errors import NoSuchBucket, S3Error
@@ -181,7 +181,7 @@ class Inventories:
     def _authorize(self, report: _Report, key: str) -> Bucket:
         """The destination, if its policy allows this service to write there."""
         destination = self._engine.find_bucket(report.inventory.bucket)
-        service = Caller.of_service(INVENTORY_SERVICE, report.bucket, self._engine.wall_clock())
+        service = Caller.of_service(S3_SERVICE, report.bucket, self._engine.wall_clock())
         acl, encryption = CannedAcl.BUCKET_OWNER_FULL_CONTROL, report.inventory.encryption
         authorize(Action.PUT_OBJECT, service, destination, None, key, acl=acl, encryption=encryption)
         return destination

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
-from bleepstore.access import INVENTORY_SERVICE, Action, Caller, RoleSession, authorize, trusts_service
+from bleepstore.access import S3_SERVICE, Action, Caller, RoleSession, authorize, trusts_service
 from bleepstore.backends.base import CHUNK
 from bleepstore.catalog.objects import new_version_id
 from bleepstore.catalog.records import FoundObject
@@ -35,6 +35,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     User,
+    account_of,
     is_arn,
     user_of,
 )
@@ -165,13 +166,13 @@ class Replicator:
                 found_role = reader.find_role(*role)
                 user = None if found_role is None else RoleSession(found_role, _SESSION)
             else:
-                user = reader.find_user(actor.split(":")[4], user_of(actor))
+                user = reader.find_user(account_of(actor), user_of(actor))
         if user is None or user.arn != actor:
             raise AccessDenied(f"There is no {actor} any more, which is to copy.")
         if isinstance(user, RoleSession) and not trusts_service(
-            user.role, Caller.of_service(INVENTORY_SERVICE, bucket, time_ms)
+            user.role, Caller.of_service(S3_SERVICE, bucket, time_ms)
         ):
-            raise AccessDenied(f"{actor} does not trust {INVENTORY_SERVICE} any more.")
+            raise AccessDenied(f"{actor} does not trust {S3_SERVICE} any more.")
         return Caller.of_user(user, time_ms=time_ms, secure=True, pays=True)
 
     # -- within the store

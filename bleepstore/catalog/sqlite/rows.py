@@ -31,6 +31,7 @@ from bleepstore.model import (
     UploadToken,
     User,
     Versioning,
+    user_of,
 )
 
 #: A look-up costs a tenth of what calling an enum does.
@@ -234,9 +235,7 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         initiated_ms=initiated_ms,
         owner=_owner_of(owner_id, owner_name or ""),
         # Accounts are remembered. A user is none, and its ARN ends in its name.
-        initiator=_owner_of(
-            initiator_id, initiator_id.rpartition("/")[2] if initiator_name is None else initiator_name
-        ),
+        initiator=_owner_of(initiator_id, user_of(initiator_id) if initiator_name is None else initiator_name),
         attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
         checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,
         checksum_type=_CHECKSUM_TYPES[kind] if kind else None,
