@@ -1,10 +1,16 @@
-"""What the random operations of tests/store/test_model.py are made of."""
+"""What random operations are made of, and how they are run."""
 
 from __future__ import annotations
 
+import os
+import random
+from collections.abc import Callable
 from typing import Any
 
+import hypothesis
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from bleepstore import (
     ANONYMOUS,
@@ -63,3 +69,24 @@ part_numbers = st.integers(1, 3)
 versionings = st.sampled_from([Versioning.ENABLED, Versioning.ENABLED, Versioning.SUSPENDED])
 #: Which version of a key: the newest but so many; "null"; or none that there is.
 positions = st.sampled_from([0, 0, 1, 1, 2, 3, "null", "x" * 32])
+
+
+# -- runs
+
+_COMMON = settings(
+    deadline=None, stateful_step_count=50, suppress_health_check=list(HealthCheck), print_blob=True, database=None
+)
+
+
+def run_examples(machine: type[RuleBasedStateMachine], count: int) -> None:
+    """So many sequences of operations, the same each time."""
+    run_state_machine_as_test(machine, settings=settings(_COMMON, derandomize=True, max_examples=count))
+
+
+def run_new_examples(
+    machine: type[RuleBasedStateMachine], count: int, what: str, record_property: Callable[[str, object], None]
+) -> None:
+    """So many others each time. The figure says by which seed to take the same again."""
+    seed = int(os.environ.get("BLEEPSTORE_SEED") or random.SystemRandom().randrange(1 << 32))
+    record_property("figure", f"{what}: BLEEPSTORE_SEED={seed}")
+    run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=settings(_COMMON, max_examples=count))

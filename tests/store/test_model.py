@@ -8,19 +8,15 @@ long suite takes new ones each time; its figure says by which seed to take the s
 from __future__ import annotations
 
 import contextlib
-import os
-import random
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import precondition, rule
 
 import bleepstore
 from bleepstore import (
@@ -68,6 +64,8 @@ from tests.store.drawing import (
     prefixes,
     ranges,
     read_conditions,
+    run_examples,
+    run_new_examples,
     set_acls,
     storage_classes,
     write_conditions,
@@ -507,21 +505,14 @@ class ClusterMachine(StoreMachine):
 KINDS: dict[str, type[StoreMachine]] = {"memory": MemoryMachine, "folder": FolderMachine, "cluster": ClusterMachine}
 #: Random sequences of the default run, by what one costs.
 EXAMPLES = {"memory": 24, "folder": 8, "cluster": 6}
-COMMON = settings(
-    deadline=None, stateful_step_count=50, suppress_health_check=list(HealthCheck), print_blob=True, database=None
-)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_store_is_like_its_model(kind: str) -> None:
-    run_state_machine_as_test(KINDS[kind], settings=settings(COMMON, derandomize=True, max_examples=EXAMPLES[kind]))
+    run_examples(KINDS[kind], EXAMPLES[kind])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_store_is_like_its_model_for_long(kind: str, record_property: Callable[[str, object], None]) -> None:
-    seed = int(os.environ.get("BLEEPSTORE_SEED") or random.SystemRandom().randrange(1 << 32))
-    record_property("figure", f"random operations, {kind}: BLEEPSTORE_SEED={seed}")
-    run_state_machine_as_test(
-        hypothesis.seed(seed)(KINDS[kind]), settings=settings(COMMON, max_examples=80 * EXAMPLES[kind])
-    )
+    run_new_examples(KINDS[kind], 80 * EXAMPLES[kind], f"random operations, {kind}", record_property)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import random
 import tempfile
 from collections import Counter
@@ -19,9 +18,8 @@ from typing import Any, TypeVar
 
 import hypothesis
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 import bleepstore
 from bleepstore import (
@@ -46,6 +44,7 @@ from bleepstore import (
 )
 from bleepstore.errors import InvalidObjectState, NoSuchLifecycle, NoSuchTagSet, S3Error
 from tests.store.bucket_model import ALWAYS, DAY, SMALL, BucketModel, Condition, Lock, Rule, Tags, Version
+from tests.store.drawing import run_examples, run_new_examples
 from tests.store.model import Refused, md5
 
 BUCKET = "photos"
@@ -546,20 +545,15 @@ KINDS: dict[str, type[BucketMachine]] = {"memory": BucketMachine, "folder": Fold
 #: Random sequences of the default run, and of the long one.
 EXAMPLES = {"memory": 40, "folder": 4}
 LONG = {"memory": 1960, "folder": 40}
-COMMON = settings(
-    deadline=None, stateful_step_count=50, suppress_health_check=list(HealthCheck), print_blob=True, database=None
-)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bucket_is_like_its_model(kind: str) -> None:
-    run_state_machine_as_test(KINDS[kind], settings=settings(COMMON, derandomize=True, max_examples=EXAMPLES[kind]))
+    run_examples(KINDS[kind], EXAMPLES[kind])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bucket_is_like_its_model_for_long(kind: str, record_property: Callable[[str, object], None]) -> None:
     """100,000 steps."""
-    seed = int(os.environ.get("BLEEPSTORE_SEED") or random.SystemRandom().randrange(1 << 32))
-    record_property("figure", f"random operations on one bucket, {kind}: BLEEPSTORE_SEED={seed}")
-    run_state_machine_as_test(hypothesis.seed(seed)(KINDS[kind]), settings=settings(COMMON, max_examples=LONG[kind]))
+    run_new_examples(KINDS[kind], LONG[kind], f"random operations on one bucket, {kind}", record_property)
