@@ -20,7 +20,8 @@ _UNMAKEABLE = frozenset({errno.EACCES, errno.ENAMETOOLONG, errno.ENOENT, errno.E
 class FolderLock:
     """A lock that is held while a store is open: shared, or exclusively by its only process."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, root: Path, descriptor: int) -> None:
+        self._root = root
         self._descriptor: int | None = descriptor
 
     @classmethod
@@ -31,7 +32,7 @@ class FolderLock:
             raise StoreError(f"{root} is not a directory: a store needs one of its own")
         try:
             make_folder(root)
-            return cls(os.open(root / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            return cls(root, os.open(root / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             if error.errno in _UNMAKEABLE:
                 raise StoreError(
@@ -48,7 +49,7 @@ class FolderLock:
     def open_read_only(cls, root: Path) -> FolderLock:
         """The lock of a store that is there already; nothing is changed. Raises StoreError, OSError."""
         check_posix(f"A store in the folder {root}")
-        return cls(os.open(root / _FILE, os.O_RDONLY | os.O_CLOEXEC))
+        return cls(root, os.open(root / _FILE, os.O_RDONLY | os.O_CLOEXEC))
 
     def acquire(self) -> bool:
         """Hold it: exclusively and True if no other process uses the store, which lets us recover; else shared."""
@@ -80,6 +81,16 @@ class FolderLock:
             yield
         finally:
             self.share()
+
+    def is_replaced(self) -> bool:
+        """Whether the store that is in the folder now is another one than that which was opened: somebody moved or
+        removed it, and put another there."""
+        if self._descriptor is None:
+            return True
+        try:
+            return not os.path.samestat((self._root / _FILE).stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return True
 
     def close(self) -> None:
         """Closing twice is allowed."""

@@ -126,6 +126,7 @@ def open_folder(root: Path, settings: Settings) -> Engine:
         backend = LocalBackend(root, clock=clock)
         catalog = Catalog(root / "catalog.db", is_alone=is_alone)
         engine = assemble(settings, clock, catalog, backend, lock)
+        engine.sweeping.orphans.keep_while(lock.is_replaced)  # the blobs of another store are none of ours
     except BaseException:
         lock.close()
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import shutil
 import time
@@ -165,3 +166,17 @@ def test_forks_snapshots_and_backups_set_nothing_aside(tmp_path: Path) -> None:
         with bleepstore.open(folder) as store:
             assert [entry.key for entry in store.list_objects("photos").objects] == ["a", "c"]
         assert not (folder / "quarantine").exists()
+
+
+def test_a_store_whose_folder_was_replaced_removes_nothing_of_the_new_one(tmp_path: Path) -> None:
+    """As after `mv data old` and a restore of a backup, while a server was forgotten that still has `old` open."""
+    root = tmp_path / "data"
+    with bleepstore.open(root) as old:
+        old.create_bucket("photos")
+        root.rename(tmp_path / "old")
+        put(root, "a", "b")
+        before = files(root / "blobs")
+        old.sweep(grace=dt.timedelta())
+        assert files(root / "blobs") == before
+    with bleepstore.open(root) as new, new.get_object("photos", "a") as found:
+        assert found.read() == BIG
