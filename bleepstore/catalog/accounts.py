@@ -87,7 +87,8 @@ def delete_user(tables: Tables, command: DeleteUser) -> Result:
     user = tables.find_user(command.account_id, command.name)
     if user is None:
         return NoSuchUser(command.account_id, command.name)
-    tables.delete_user(user)
+    for access_key in tables.delete_user(user):
+        end_sessions(tables, key_principal(access_key), command.time_ms, command.time_ms)
     tables.put_quota(QuotaScope.USER, user.arn, None)
     return Done()
 

@@ -286,8 +286,8 @@ class Tables(Protocol):
     def put_user(self, user: User) -> None:
         """A new user, or the policies of a known one."""
 
-    def delete_user(self, user: User) -> None:
-        """With its access keys."""
+    def delete_user(self, user: User) -> Sequence[str]:
+        """With its access keys, which are returned."""
 
     # -- quotas
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from werkzeug.test import Client
 
-from bleepstore import Store
+from bleepstore import CannedPolicy, Store
 from bleepstore_server import AppConfig
 from bleepstore_server.console.app import Console
 from bleepstore_server.console.sessions import COOKIE, IDLE_MS, MAX_AGE_MS, RENEW_MS
@@ -134,6 +134,24 @@ def test_a_session_does_not_come_back_with_its_key(visitor: Visitor, store: Stor
     assert visitor.get("/buckets").status_code == 303
     clock.now_ms += 1000
     visitor.sign_in()
+    assert visitor.get("/buckets").status_code == 200
+
+
+def test_a_session_does_not_come_back_with_its_user(visitor: Visitor, store: Store, clock: Clock) -> None:
+    def add() -> None:
+        store.users.add("ann")
+        store.users.put_policy("ann", "all", CannedPolicy.READWRITE.document())
+        store.put_credential("ANN", "secret of ann", user="ann")
+
+    add()
+    visitor.post("/sign-out")
+    visitor.sign_in("ANN", "secret of ann")
+    assert visitor.get("/buckets").status_code == 200
+    store.users.remove("ann")
+    add()
+    assert visitor.get("/buckets").status_code == 303
+    clock.now_ms += 1000
+    visitor.sign_in("ANN", "secret of ann")
     assert visitor.get("/buckets").status_code == 200
 
 

@@ -247,9 +247,10 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
             (user.account.id, user.name, user.path, user.id, user.created_ms, dump(dict(user.policies))),
         )
 
-    def delete_user(self, user: User) -> None:
+    def delete_user(self, user: User) -> list[str]:
         self._execute("DELETE FROM user WHERE account_id = ? AND name = ?", (user.account.id, user.name))
-        self._execute("DELETE FROM credential WHERE owner_id = ? AND user_name = ?", (user.account.id, user.name))
+        sql = "DELETE FROM credential WHERE owner_id = ? AND user_name = ? RETURNING access_key"
+        return sorted(access_key for (access_key,) in self._execute(sql, (user.account.id, user.name)))
 
     # -- roles and sessions
 
