@@ -248,10 +248,10 @@ _FIXED = (
 )  # fmt: skip
 
 
-def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig], *, has_made_key: bool) -> ServerConfig:
-    """The configuration to go on with after SIGHUP: the one that is served now, if workers could not begin with the new
-    one, for a worker that cannot begin ends the server. It goes on with the key that it `has_made`, but with no
-    configured one that is configured no more."""
+def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig], *, has_made_key: bool) -> ServerConfig | None:
+    """The configuration to go on with after SIGHUP; None if workers could not begin with it, for a worker that cannot
+    begin ends the server. It goes on with the key that it `has_made`, but with no configured one that is configured no
+    more."""
     try:
         new = load()
         kept = {name: getattr(serving, name) for name in _FIXED if getattr(serving, name) != getattr(new, name)}
@@ -271,7 +271,7 @@ def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig], *, has_ma
                 beginning.begin(store, new)
     except (BleepStoreError, OSError) as error:
         _log.error("the configuration is not read again, and the old one stays: %s", error)
-        return serving
+        return None
     if told:
         _log.warning("these settings only change when the server is started again: %s", ", ".join(told))
     _log.warning("the configuration and the certificate are read again: new workers take over")
@@ -333,6 +333,8 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
     """
     from gunicorn.app.base import BaseApplication
 
+    from bleepstore_server.arbiter import Arbiter
+
     _check(config)
     has_made_key = config.access_key is None
     config, keys = keys_for(config)
@@ -359,10 +361,16 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
                     self.cfg.set(name, value)
                 self.cfg.set("post_worker_init", say)
 
-            def reload(self) -> None:
+            def run(self) -> None:
+                Arbiter(self, self.read_again).run()
+
+            def read_again(self) -> bool:
                 if read_again is not None:
-                    self.serving = _reloaded(self.serving, read_again, has_made_key=has_made_key)
-                super().reload()
+                    new = _reloaded(self.serving, read_again, has_made_key=has_made_key)
+                    if new is None:
+                        return False
+                    self.serving = new
+                return True
 
             def load(self) -> WSGIApplication:
                 store = open_to_serve(self.serving, begins=self.serving.in_memory)

@@ -16,6 +16,7 @@ import os
 import resource
 import secrets
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -96,6 +97,10 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             "wsgi.run_once": False,
         }
         super().init_process()
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see `Arbiter.spawn_worker`
 
     def _settings(self) -> Settings:
         # gunicorn has no fields for settings of others; `bleepstore serve` sets these variables for its workers.

@@ -151,13 +151,47 @@ def test_what_workers_could_not_begin_with_is_refused(serve: Serve, tmp_path: Pa
 
 
 def test_a_store_in_memory_that_could_not_begin_anew_stays(serve: Serve, tmp_path: Path) -> None:
+    """With all that is in it: its worker goes on."""
     file = tmp_path / "bleepstore.toml"
     file.touch()
     server = serve("--config", str(file), "--workers", "1", data=Path(":memory:"))
+    server.client().create_bucket(Bucket="photos")
+    before = workers_of(server)
     file.write_text(f'init = "{tmp_path}/none.toml"')
-    server.process.send_signal(signal.SIGHUP)
     assert server.process.stdout is not None
-    assert "the old one stays: init: " in server.process.stdout.readline()
+    for _ in range(2):  # when the second is refused, whatever the first one did has been done
+        server.process.send_signal(signal.SIGHUP)
+        assert "the old one stays: init: " in server.process.stdout.readline()
+    assert workers_of(server) == before
+    assert region_of(server) == "us-east-1"
+
+
+#: Workers take two seconds before they have handlers of signals.
+SLOW = """
+import time
+from bleepstore_server.worker import Worker
+begin = Worker.init_process
+Worker.init_process = lambda self: (time.sleep(2), begin(self))
+"""
+
+
+@pytest.mark.slow
+def test_of_two_hangups_the_second_ends_the_workers_of_the_first(serve: Serve, tmp_path: Path) -> None:
+    """Also while these begin: two workers would have a store in memory each."""
+    file = tmp_path / "bleepstore.toml"
+    file.touch()
+    server = serve("--config", str(file), "--workers", "1", data=Path(":memory:"), before=SLOW)
+    (first,) = workers_of(server)
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while first in workers_of(server):
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    (second,) = workers_of(server)  # which begins
+    server.process.send_signal(signal.SIGHUP)
+    while second in workers_of(server) or not workers_of(server):
+        assert time.monotonic() < deadline, "it was not told to end"
+        os.sched_yield()
     assert requests.get(f"{server.url}/healthz", timeout=30).status_code == 200
 
 
@@ -168,7 +202,7 @@ def test_a_configured_key_that_is_taken_away_does_not_come_back(serve: Serve, tm
     server = serve("--config", str(file), "--workers", "1", data=Path(":memory:"), keys=False)
     server.client("OLD", "old secret").create_bucket(Bucket="photos")
     file.write_text("")
-    reloaded(server, workers_of(server))
+    server.process.send_signal(signal.SIGHUP)
     assert server.process.stdout is not None
     assert "the old one stays: access_key: a store in memory" in server.process.stdout.readline()
     file.write_text('access_key = "NEW"\nsecret_key = "new secret"\n')
