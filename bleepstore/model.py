@@ -24,6 +24,7 @@ from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 from bleepstore.rates import RateLimit
 from bleepstore.replication import Replication, ReplicationRule
+from bleepstore.values import statically_frozen
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -407,7 +408,7 @@ class _Attributed:
         return self.attributes.acl(self.owner.id)
 
 
-@attrs.frozen(kw_only=True)
+@statically_frozen(kw_only=True)
 class ObjectVersion(_Attributed):
     """One version of an object: all that the store knows of it except its bytes.
 

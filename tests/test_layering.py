@@ -23,7 +23,7 @@ BASE = frozenset(
         "errors", "posix", "clock", "object_lock", "encryption", "model", "preconditions", "pages", "attributes",
         "bucket_settings", "names", "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
         "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
-        "inventory", "replication", "cluster_status",
+        "inventory", "replication", "cluster_status", "values",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -38,6 +38,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "cors": frozenset({"errors"}),
     "configurations": frozenset({"errors"}),
     "events": frozenset(),
+    "values": frozenset(),
     "replication": frozenset(),
     "cluster_status": frozenset(),
     "senders": frozenset({"errors", "events"}),
@@ -62,6 +63,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "events",
             "rates",
             "replication",
+            "values",
         }
     ),
     "pages": frozenset({"model"}),
@@ -74,7 +76,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
     "access": frozenset({"errors", "model", "preconditions", "names", "object_lock", "encryption", "ownership"})
-    | {"rates", "roles"},
+    | {"rates", "roles", "values"},
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},

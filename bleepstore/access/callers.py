@@ -9,6 +9,7 @@ import attrs
 
 from bleepstore.access.sessions import RoleSession, Session
 from bleepstore.model import ANONYMOUS_OWNER, Bucket, Owner, User
+from bleepstore.values import statically_frozen
 
 #: The services of Amazon S3 that put objects into buckets of others, by the names that policies know them by: access
 #: logs, and all others (inventories, replication).
@@ -24,7 +25,7 @@ class Service:
     source_account: str
 
 
-@attrs.frozen
+@statically_frozen
 class Caller:
     """An account that asks for something, or one of its users, and what is known of the request: `Caller(owner)` and
     `Caller.of_user(user)` in a program.

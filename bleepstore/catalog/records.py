@@ -11,9 +11,10 @@ from bleepstore.errors import Damage
 from bleepstore.events import Event
 from bleepstore.model import BucketSettings, Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
 from bleepstore.object_lock import ObjectLock, Retention
+from bleepstore.values import statically_frozen
 
 
-@attrs.frozen
+@statically_frozen
 class FoundObject:
     """A version and where its bytes are: `data` if they are inline, else `handle`. `crc64nvme` is theirs, if known.
 

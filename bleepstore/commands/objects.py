@@ -22,9 +22,10 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention
 from bleepstore.preconditions import UNCONDITIONAL, WriteCondition
+from bleepstore.values import statically_frozen
 
 
-@attrs.frozen(kw_only=True)
+@statically_frozen(kw_only=True)
 class PutObject(Change):
     """`creator_id` is the ARN of the user or the role that makes it; None: the account itself does, or the store. It
     counts in their quotas."""

@@ -9,6 +9,7 @@ from bleepstore.model import (
     Restoration,
 )
 from bleepstore.object_lock import Retention
+from bleepstore.values import statically_frozen
 
 
 @attrs.frozen
@@ -16,7 +17,7 @@ class Done:
     """The change was made, and there is nothing else to say."""
 
 
-@attrs.frozen
+@statically_frozen
 class Written:
     """A version was written. Its id is None where the bucket never kept versions. `retention` is the one that its
     bucket gave it, if it did."""

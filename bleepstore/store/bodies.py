@@ -9,13 +9,12 @@ from pathlib import Path
 from types import GeneratorType
 from typing import BinaryIO
 
-import attrs
-
 from bleepstore.backends.base import CHUNK, StoredBlob
 from bleepstore.digests import Algorithm, Digester, decode_value, digests_of
 from bleepstore.errors import BadDigest, EntityTooLarge, IncompleteBody, InvalidDigest, InvalidRequest
 from bleepstore.model import BlobRef, Checksum, Data, Inline
 from bleepstore.store.arguments import BodyOptions
+from bleepstore.values import statically_frozen
 
 Body = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
 
@@ -24,7 +23,7 @@ _OTHER_ALGORITHM = "The checksum is not of the checksum algorithm that the reque
 DEFAULT_ALGORITHM = Algorithm.CRC64NVME  # what S3 computes when the caller names none
 
 
-@attrs.frozen(kw_only=True)
+@statically_frozen(kw_only=True)
 class Expected:
     """What the caller says of the bytes to come. `algorithm` is the one that it chose, that of `checksum` if it gives
     that; `late_checksum` is asked once they have come (a trailer). `limit` is how many may come."""
@@ -60,7 +59,7 @@ def expected_of(options: BodyOptions, max_size: int) -> Expected:
     )
 
 
-@attrs.frozen(kw_only=True)
+@statically_frozen(kw_only=True)
 class Staged:
     """Bytes that are at rest but not yet in the catalog."""
 
