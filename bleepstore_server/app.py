@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +24,7 @@ from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.layers.record import Recorder, finish, recorded
 from bleepstore_server.layers.render import refuse
-from bleepstore_server.monitoring import UNWATCHED, Monitoring
+from bleepstore_server.monitoring import UNWATCHED, Monitoring, is_ready
 from bleepstore_server.rates import RateMeter
 from bleepstore_server.response import REASONS, ObjectBody, Response, text
 from bleepstore_server.router import Route, find_route
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from bleepstore_server.audit import AuditLog
-
-_log = logging.getLogger("bleepstore.server")
 
 _QUICK_DIGITS = 7
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -251,14 +248,7 @@ class _App:
         return text("ok\n")
 
     def _ready(self, _environ: WSGIEnvironment, _request_id: str) -> Response:
-        try:
-            self._store.ping()
-            if self._audit is not None:
-                self._audit.check()
-        except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
-            _log.warning("not ready", exc_info=error)
-            return text("not ready\n", 503)
-        return text("ok\n")
+        return text("ok\n") if is_ready(self._store, self._audit) else text("not ready\n", 503)
 
 
 class _FollowedApp(_App):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
+from bleepstore.store import Store
 from bleepstore_server.response import Response
 
 if TYPE_CHECKING:  # a program that is not watched needs none of it
@@ -15,6 +17,8 @@ if TYPE_CHECKING:  # a program that is not watched needs none of it
     from bleepstore_server.audit import AuditLog
     from bleepstore_server.metrics.counting import RequestCounts
     from bleepstore_server.traces.requests import RequestTraces
+
+_log = logging.getLogger("bleepstore.server")
 
 
 @attrs.frozen(kw_only=True)
@@ -29,3 +33,15 @@ class Monitoring:
 
 
 UNWATCHED = Monitoring()
+
+
+def is_ready(store: Store, audit: AuditLog | None) -> bool:
+    """Whether a write can be expected to succeed."""
+    try:
+        store.ping()
+        if audit is not None:
+            audit.check()
+    except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
+        _log.warning("not ready", exc_info=error)
+        return False
+    return True

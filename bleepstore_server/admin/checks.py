@@ -20,6 +20,7 @@ from bleepstore.backends.base import Gateway
 from bleepstore.errors import BleepStoreError
 from bleepstore.store import Store
 from bleepstore_server.audit import AuditLog
+from bleepstore_server.monitoring import is_ready
 
 _log = logging.getLogger("bleepstore.server")
 
@@ -153,14 +154,7 @@ class HealthChecks:
 
     def is_ready(self) -> bool:
         """Whether a write can be expected to succeed."""
-        try:
-            self._store.ping()
-            if self._audit is not None:
-                self._audit.check()
-        except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
-            _log.warning("not ready", exc_info=error)
-            return False
-        return True
+        return is_ready(self._store, self._audit)
 
 
 class _Running:
