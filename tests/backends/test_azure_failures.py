@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
@@ -39,6 +37,7 @@ from bleepstore.errors import (
 )
 from bleepstore.model import UploadToken
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
+from tests.answering import Answers, answered_by
 from tests.backends.azure_fixtures import (
     backend,
     container,
@@ -228,7 +227,7 @@ def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tu
     """An endpoint that gives the same error some times, and then takes whatever is put; and the requests it got."""
     requests: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answers):
         protocol_version = "HTTP/1.1"
 
         def do_PUT(self) -> None:
@@ -250,17 +249,8 @@ def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tu
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        serving = Thread(target=server.serve_forever, args=(0.01,))
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/{AZURITE_ACCOUNT}", requests
-        finally:
-            server.shutdown()
-            serving.join()
+    with answered_by(Handler) as url:
+        yield f"{url}/{AZURITE_ACCOUNT}", requests
 
 
 @pytest.mark.parametrize(

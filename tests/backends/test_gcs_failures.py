@@ -8,9 +8,7 @@ import itertools
 import json
 import tracemalloc
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +28,7 @@ from bleepstore.backends.gcs.errors import classify
 from bleepstore.backends.gcs.layouts import GcsKeys
 from bleepstore.errors import AccessDenied, BlobChanged, InvalidRequest, ServiceUnavailable, SlowDown
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
+from tests.answering import Answers, answered_by
 from tests.backends.gcs_fixtures import backend, make, native, put, read, read_blob, service, store, stored_names
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, ResumableProxy
 from tests.backends.tcp_faults import FaultProxy, fault_proxy
@@ -94,7 +93,7 @@ def answering(status: int, reason: str, times: int = 10**9, **headers: str) -> I
     """An endpoint that gives the same error some times and then takes whatever is put; and the requests it got."""
     requests: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answers):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -120,17 +119,8 @@ def answering(status: int, reason: str, times: int = 10**9, **headers: str) -> I
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        serving = Thread(target=server.serve_forever, args=(0.01,))
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", requests
-        finally:
-            server.shutdown()
-            serving.join()
+    with answered_by(Handler) as url:
+        yield url, requests
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import http.client
-import http.server
 import io
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -27,6 +25,7 @@ from bleepstore.testing.clock import Clock
 from bleepstore_server import Faults, in_process, live_server, presign_url
 from bleepstore_server.faults import Reset, Truncate
 from bleepstore_server.intercept import Interception
+from tests.answering import Answers, answered_by
 
 Answer = tuple[int, bytes]
 Fetch = Callable[..., Answer]
@@ -130,21 +129,15 @@ def test_forms_are_posted(library: Any, endpoint: str | None) -> None:
 def elsewhere() -> Iterator[str]:
     """A server that is no store."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Answers):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", "9")
             self.end_headers()
             self.wfile.write(b"elsewhere")
 
-        def log_message(self, *_args: object) -> None: ...
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with answered_by(Handler) as url:
+        yield url
 
 
 @every_library

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from bleepstore_server import AppConfig, create_app
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.sts.errors import ServiceError
 from bleepstore_server.sts.web_identities import MAX_TOKEN, WebIdentities, fetch_document
+from tests.answering import Answers, answered_by
 from tests.server.conftest import ALICE, Listening, Server
 from tests.server.test_roles import policy
 from tests.server.test_sessions import code_of
@@ -74,7 +73,7 @@ class Issuer:
 def provider() -> Iterator[Issuer]:
     issuer = Issuer()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answers):
         def do_GET(self) -> None:
             issuer.asked.append(self.path)
             found = issuer.documents.get(self.path, 404)
@@ -86,19 +85,10 @@ def provider() -> Iterator[Issuer]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    issuer.url = f"http://127.0.0.1:{httpd.server_port}"
     issuer.rsa_key = rsa.generate_private_key(65537, 2048)
     issuer.ec_key = ec.generate_private_key(ec.SECP256R1())
-    yield issuer
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with answered_by(Handler) as issuer.url:
+        yield issuer
 
 
 @pytest.fixture
