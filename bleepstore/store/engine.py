@@ -108,13 +108,7 @@ class Engine:
         self.owner = settings.owner
         self.new_bucket_settings = ACL_DEFAULTS[settings.acl_defaults]
         self.inline_limit = -1 if settings.inline_limit is None else settings.inline_limit
-        # To look at all attributes of a protocol takes a quarter of the time in which a store in memory is opened.
-        is_local = isinstance(backend, MemoryBackend | LocalBackend)
-        self.object_engine: ObjectEngine = (
-            KeyedEngine(catalog, self.committer, backend, parts.stamp)
-            if not is_local and isinstance(backend, KeyedBackend)
-            else BlobEngine(backend, self.committer)
-        )
+        self.object_engine = _object_engine_of(parts)
         self.verifier = Verifier(backend)
         #: Whether nothing of the store is at rest anywhere.
         self.in_memory = isinstance(backend, MemoryBackend) and not backend.has_underlay and folder is None
@@ -371,6 +365,16 @@ class Engine:
         self._dropped.detach()
         self.jobs.stop()
         self._close()
+
+
+def _object_engine_of(parts: Parts) -> ObjectEngine:
+    """How objects are written, by what their bytes are stored in."""
+    backend = parts.backend
+    # To look at all attributes of a protocol takes a quarter of the time in which a store in memory is opened.
+    is_local = isinstance(backend, MemoryBackend | LocalBackend)
+    if not is_local and isinstance(backend, KeyedBackend):
+        return KeyedEngine(parts.catalog, parts.committer, backend, parts.stamp)
+    return BlobEngine(backend, parts.committer)
 
 
 def _drop(pid: int, name: str, jobs: Jobs, close: Callable[[], None]) -> None:
