@@ -7,9 +7,10 @@ import datetime as dt
 import functools
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.backends.local import LocalBackend
@@ -409,70 +410,59 @@ def _open_engine(
     return open_memory(settings) if path is None else open_folder(Path(path).absolute(), settings)
 
 
+_Part = TypeVar("_Part")
+
+
 @contextlib.contextmanager
+def _open_part(
+    path: str | os.PathLike[str],
+    make: Callable[[Engine], _Part],
+    encryption_keys: KeyService | str | os.PathLike[str] | None = None,
+) -> Iterator[_Part]:
+    """A part of the store whose catalog is in `path`, wherever its bytes are. Raises StoreError, CatalogDamaged."""
+    with contextlib.closing(open_catalog(Path(path), encryption_keys=encryption_keys)) as engine:
+        yield make(engine)
+
+
 def open_accounts(
     path: str | os.PathLike[str], *, encryption_keys: KeyService | str | os.PathLike[str] | None = None
-) -> Iterator[Accounts]:
+) -> AbstractContextManager[Accounts]:
     """The access keys and users of the store whose catalog is in `path`, wherever its bytes are. For
     `encryption_keys`, which may encrypt the secrets, see `bleepstore.open`.
 
     Raises StoreError, CatalogDamaged.
     """
-    engine = open_catalog(Path(path), encryption_keys=encryption_keys)
-    try:
-        yield Accounts(engine)
-    finally:
-        engine.close()
+    return _open_part(path, Accounts, encryption_keys)
 
 
-@contextlib.contextmanager
-def open_roles(path: str | os.PathLike[str]) -> Iterator[Roles]:
+def open_roles(path: str | os.PathLike[str]) -> AbstractContextManager[Roles]:
     """The roles and sessions of the store whose catalog is in `path`, wherever its bytes are.
 
     Raises StoreError, CatalogDamaged.
     """
-    engine = open_catalog(Path(path))
-    try:
-        yield Roles(engine, Sessions(engine, Accounts(engine)))
-    finally:
-        engine.close()
+    return _open_part(path, lambda engine: Roles(engine, Sessions(engine, Accounts(engine))))
 
 
-@contextlib.contextmanager
-def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
+def open_rates(path: str | os.PathLike[str]) -> AbstractContextManager[Rates]:
     """The rates of the store whose catalog is in `path`, wherever its bytes are.
 
     Raises StoreError, CatalogDamaged.
     """
-    engine = open_catalog(Path(path))
-    try:
-        yield Rates(engine, Accounts(engine))
-    finally:
-        engine.close()
+    return _open_part(path, lambda engine: Rates(engine, Accounts(engine)))
 
 
-@contextlib.contextmanager
-def open_replications(path: str | os.PathLike[str]) -> Iterator[Replications]:
+def open_replications(path: str | os.PathLike[str]) -> AbstractContextManager[Replications]:
     """The replication of the store whose catalog is in `path`, wherever its bytes are; what is queued is copied by a
     process that has the whole store open.
 
     Raises StoreError, CatalogDamaged.
     """
-    engine = open_catalog(Path(path))
-    try:
-        yield Replications(engine, None)
-    finally:
-        engine.close()
+    return _open_part(path, lambda engine: Replications(engine, None))
 
 
-@contextlib.contextmanager
-def open_quotas(path: str | os.PathLike[str]) -> Iterator[Quotas]:
+def open_quotas(path: str | os.PathLike[str]) -> AbstractContextManager[Quotas]:
     """The quotas of the store whose catalog is in `path`, wherever its bytes are.
 
     Raises StoreError, CatalogDamaged.
     """
-    engine = open_catalog(Path(path))
-    try:
-        yield Quotas(engine)
-    finally:
-        engine.close()
+    return _open_part(path, Quotas)
