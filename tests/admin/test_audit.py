@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any, ClassVar
 
 import pytest
+import requests
 from botocore.exceptions import ClientError
 
 import bleepstore
@@ -143,6 +144,31 @@ def test_what_is_kept_for_lines_is_short(audited: tuple[Any, Path]) -> None:
     (line,) = lines_of(path, 1)
     assert line["bucket"] == long
     assert (len(line["method"]), len(line["user_agent"])) == (32, 512)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "remote"), [("10.0.0.0/8", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")], ids=["a stranger", "a proxy"]
+)
+def test_only_a_trusted_proxy_says_in_the_logs_who_the_client_is(
+    serve: Callable[..., Served], tmp_path: Path, trusted: str, remote: str
+) -> None:
+    log = tmp_path / "audit.log"
+    served = serve("--audit-log", str(log), "--access-log", "--workers", "1", "--trusted-proxies", trusted)
+    told = {
+        "X-Forwarded-For": "203.0.113.7", "X-Real-IP": "203.0.113.8", "Forwarded": "for=203.0.113.9",
+        "X-Client-IP": "203.0.113.10", "Client-IP": "203.0.113.11", "True-Client-IP": "203.0.113.12",
+    }  # fmt: skip
+    s3 = served.client()
+    s3.meta.events.register("before-send", lambda request, **_: request.headers.update(told))
+    s3.create_bucket(Bucket="photos")  # signed, refused, of STS, and of an administrator
+    assert requests.put(f"{served.url}/photos/a", headers=told, timeout=30).status_code == 403
+    assert requests.post(f"{served.url}/?Action=AssumeRole", headers=told, timeout=30).status_code >= 400
+    assert requests.get(f"{admin_url(served)}/admin/v1/buckets", headers=told, timeout=30).status_code == 401
+    found = lines_of(log, 4)
+    assert [line["remote"] for line in found] == [remote, remote, remote, "127.0.0.1"], "no proxy is before that"
+    assert served.process.stdout is not None
+    lines = [json.loads(served.process.stdout.readline()) for _ in range(3)]
+    assert [line["remote"] for line in lines] == [remote] * 3
 
 
 def test_reads_have_lines_if_they_are_asked_for(serve: Callable[..., Served], tmp_path: Path) -> None:
