@@ -94,7 +94,7 @@ class Raft(Elections):
     __slots__ = ()
 
     def step(self, m: Message) -> Refusal | None:
-        """Take a message. If it is refused, that is counted. What it tells besides is taken nevertheless: its term,
+        """Take a message. If it is refused, that is counted. Some of what it tells may be taken nevertheless: its term,
         what is committed, that its sender leads if only leaders send it, and that an offer has come.
         """
         self.counters.steps += 1
