@@ -22,7 +22,7 @@ class Rounds:
     def __init__(self, connections: int) -> None:
         self.connections = range(connections)
         self.leader = PoolThread(Pool(1))
-        self.after_round: Callable[[], object]
+        self.after_round: list[Callable[[], object]] = []
         self.is_asked_for_another = False
 
     def soon(self, _call: Callable[[], object]) -> None:
@@ -53,7 +53,8 @@ class Worker:
         self._loop.is_asked_for_another = False
         for _ in range(requests):
             self._loop.leader.make_task(self._request).switch()
-        self._loop.after_round()
+        for call in self._loop.after_round:
+            call()
         return self._loop.is_asked_for_another
 
     def _request(self) -> None:
