@@ -216,16 +216,16 @@ def _add_version(
     default = None
     if bucket.object_lock is not None:
         command, default = _with_default_lock(tables, bucket.object_lock, command)
-    version_id, sequence = _next_id(bucket, command.request_id, 0), command.time_ms
+    version_id, since_ms = _next_id(bucket, command.request_id, 0), command.time_ms
     if replica is not None:
-        version_id, sequence = replica.version_id, replica.sequence
-    made = _make_way(tables, bucket, command.key, version_id, sequence, command.condition, current)
-    if isinstance(made, S3Error):
-        return made
+        version_id, since_ms = replica.version_id, replica.sequence
+    sequence = _make_way(tables, bucket, command.key, version_id, since_ms, command.condition, current)
+    if isinstance(sequence, S3Error):
+        return sequence
     if bucket.settings.replication is not None:
         command = queue_write(tables, bucket, command, version_id)
     tables.remember_owner(command.owner)
-    tables.write_version(bucket.bucket_id, command, version_id, made, None)
+    tables.write_version(bucket.bucket_id, command, version_id, sequence, None)
     if bucket.is_watched:
         _record_write(tables, bucket, command, version_id)
     if bucket.keeps_usage:
@@ -292,14 +292,14 @@ def add_delete_marker(
     """Make a delete marker the latest version of a key, in a bucket that keeps versions, instead of `current`, for
     which the condition of `entry` holds."""
     version_id = _next_id(bucket, command.request_id, position)
-    made = _make_way(tables, bucket, entry.key, version_id, command.time_ms, entry.condition, current)
-    if isinstance(made, S3Error):
-        return made
+    sequence = _make_way(tables, bucket, entry.key, version_id, command.time_ms, entry.condition, current)
+    if isinstance(sequence, S3Error):
+        return sequence
     owner_id = bucket.owner_id
     if command.owner is not None:
         owner_id = command.owner.id
         tables.remember_owner(command.owner)
-    marker = DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms, command.creator_id)
+    marker = DeleteMarker(entry.key, version_id, sequence, owner_id, command.time_ms, command.creator_id)
     _insert_marker(tables, bucket, marker)
     if bucket.is_watched:
         record_removal(tables, bucket, command, entry.key, version_id, is_marked=True)
@@ -314,11 +314,11 @@ def add_replica_marker(
 ) -> Written | S3Error:
     """Make the copy of a delete marker, under its own id, the latest version of a key instead of `current`."""
     key, version_id, time_ms = command.key, command.version_id, command.modified_ms
-    made = _make_way(tables, bucket, key, version_id, command.sequence, UNCONDITIONAL, current)
-    if isinstance(made, S3Error):
-        return made
+    sequence = _make_way(tables, bucket, key, version_id, command.sequence, UNCONDITIONAL, current)
+    if isinstance(sequence, S3Error):
+        return sequence
     tables.remember_owner(command.owner)
-    marker = DeleteMarker(key, version_id, made, command.owner.id, time_ms, command.creator_id)
+    marker = DeleteMarker(key, version_id, sequence, command.owner.id, time_ms, command.creator_id)
     _insert_marker(tables, bucket, marker)
     if bucket.is_watched:
         name = "ObjectRemoved:DeleteMarkerCreated"
@@ -375,24 +375,25 @@ def _make_way(
     bucket: StoredBucket,
     key: str,
     version_id: str,
-    time_ms: int,
+    since_ms: int,
     condition: WriteCondition,
     current: StoredVersion | None,
 ) -> int | S3Error:
     """Prepare a key for another latest version, whose sequence is returned. A version that has the id "null" goes for
-    another one that gets it, and what is current otherwise becomes an older version."""
+    another one that gets it, and what is current otherwise becomes an older version: from `since_ms` on, which is when
+    the new one was made. Of a replica that is the sequence that it has at its source."""
     bucket_id = bucket.bucket_id
     replaced = tables.find_version(bucket_id, key, NULL_VERSION) if version_id == NULL_VERSION else None
     if replaced is not None:
-        refused = check_owner(condition, replaced.owner_id) or check_removable(tables, bucket, key, replaced, time_ms)
+        refused = check_owner(condition, replaced.owner_id) or check_removable(tables, bucket, key, replaced, since_ms)
         if refused is not None:
             return refused
     latest = current or tables.latest_version(bucket_id, key)
-    sequence = time_ms if latest is None else max(time_ms, latest.sequence + 1)
+    sequence = since_ms if latest is None else max(since_ms, latest.sequence + 1)
     if replaced is not None:
         remove_row(tables, bucket, key, replaced)
     if latest is not None and latest != replaced and (latest.is_current or latest.is_delete_marker):
-        tables.make_noncurrent(bucket_id, key, latest, time_ms)
+        tables.make_noncurrent(bucket_id, key, latest, since_ms)
     return sequence
 
 
