@@ -109,8 +109,8 @@ class Load:
                 return self.run(row.op, conns, row.size, *row.options)
             except NoneDoneError:
                 return self.run(row.op, conns, row.size, *row.options, count=2 * conns)
-        name = f"deleted-{conns}-"
-        count = max(100, min(6000, int(800 * self.seconds)))
+        name = f"deleted-{conns}-"  # so many that they take about a second
+        count = max(100, min(6000, int(4000 * self.seconds)))
         self.run("put", conns, 0, "-prefix", name, count=count)
         return self.run("delete", conns, 0, "-prefix", name, count=count)
 
