@@ -116,7 +116,8 @@ def _new_session() -> Any:
     a profile with another endpoint or style of addressing must not change what a test does.
 
     botocore puts the name of its user agent together anew for every request and parses dates of any form, which are a
-    fifth of the time of a small request. Nobody asks here for the one, and there is one form of the other.
+    fifth of the time of a small request. Nobody asks here for the one, and there is one form of the other. It also
+    makes a parser for each answer, which keeps nothing of one: here it is made once.
     """
     with needing("server,aws"):
         import boto3
@@ -132,7 +133,9 @@ def _new_session() -> Any:
     else:
         session.register_component("data_loader", loader)
     session.set_default_client_config(Config(user_agent=_USER_AGENT))
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_timestamp)
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=read_timestamp)
+    parsers.create_parser = functools.cache(parsers.create_parser)
     return boto3.Session(botocore_session=session)
 
 

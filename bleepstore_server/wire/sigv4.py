@@ -173,8 +173,7 @@ class _SignedNames(NamedTuple):
     covered: frozenset[str]
 
 
-@attrs.frozen
-class _Claim:
+class _Claim(NamedTuple):
     """What a request says of its own signature."""
 
     credential: _Credential

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 import bleepstore
 from bleepstore.testing.clock import Clock
 from bleepstore_server import attach, in_process, presign_url
-from bleepstore_server.clients import open_url
+from bleepstore_server.clients import late_session_class, open_url
 
 
 def s3_of(made: dict[str, Any]) -> Any:
@@ -77,3 +77,11 @@ def test_a_url_is_signed_without_a_client() -> None:
         assert open_url(store, url).status == 200
         url = presign_url("GET", "photos", "k", endpoint="https://s3.example.org", **keys)
         assert open_url(store, url).status == 403
+
+
+def test_all_answers_are_parsed_by_one_parser() -> None:
+    """botocore makes one for each, in a circle that only the garbage collector ends."""
+    session = late_session_class()()
+    parsers = session._session.get_component("response_parser_factory")
+    assert parsers.create_parser("rest-xml") is parsers.create_parser("rest-xml")
+    assert parsers.create_parser("rest-xml") is not parsers.create_parser("query")
