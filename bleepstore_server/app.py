@@ -80,8 +80,8 @@ def create_app(
 
 class _App:
     #: A server that carries out many requests in one thread sets this. It gets each request that has to be in the audit
-    #: log before it is answered: it has it concluded with others by `conclude`, and returns True once it is; or it
-    #: returns False, and the request is concluded alone.
+    #: log before it is answered: it has it concluded with others by `conclude` before it sends the answer, and returns
+    #: True; or it returns False, and the request is concluded alone.
     gather: Callable[[tuple[Exchange, int]], bool] | None = None
 
     def __init__(

@@ -77,6 +77,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         own, others = split(self.sockets, self.number, self.cfg.workers)
         self._loop = Loop(self._settings(), self._pool, own, tls, self._begin_request, self._refuse, others)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
+        self._answers: GroupAnswers[Any] | None = None
         self._admin: AdminApp | None = None
         self._counts: WorkerCounts | None = None
         self._requests: RequestCounts | None = None
@@ -128,7 +129,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if committer is not None:
             commits = GroupCommits(loop, committer)
         if getattr(app, "audit", None) is not None:
-            app.gather = GroupAnswers(loop, app.conclude).add
+            self._answers = GroupAnswers(loop, app.conclude)
+            app.gather = self._answers.add
         self._find_admin()
         loop.on_tick = self._tick
         loop.start()
@@ -249,7 +251,9 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             if task is not None and task.hub is self._loop.leader:
                 self._pool.start(partial(self._send, connection, answer, pieces, body))
                 return
-        self._send(connection, answer, pieces, body)
+        answers = self._answers
+        if answers is None or not answers.hold(self._send, connection, answer, pieces, body):
+            self._send(connection, answer, pieces, body)
 
     def _send(self, connection: Connection, answer: Answer, pieces: Iterable[bytes], body: RequestBody) -> None:
         """Send the answer. Runs as a task."""

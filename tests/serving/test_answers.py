@@ -43,6 +43,10 @@ def begin(loop: Loop, answers: GroupAnswers[int], numbers: range, told: list[int
 
     def respond(number: int) -> None:
         assert answers.add(number)
+        assert answers.hold(tell, number)
+        assert not answers.hold(tell, number), "it has added nothing more"
+
+    def tell(number: int) -> None:
         told.append(number)
         if len(told) == len(numbers):
             done.set()
