@@ -266,9 +266,9 @@ class RaftCommitter:
             raise StorageFull from error
         except ProposalRefused as error:
             raise ServiceUnavailable(f"The cluster did not take the change: {error}.") from error
-        except RemovedFromCluster as error:
+        except (RemovedFromCluster, NodeEnded) as error:
             raise ServiceUnavailable(f"{error}.") from error
-        except (TimedOut, NodeEnded) as error:
+        except TimedOut as error:
             raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
 
     def read_barrier(self) -> None:
@@ -278,9 +278,9 @@ class RaftCommitter:
         """
         try:
             self._node.read_barrier().result()
-        except RemovedFromCluster as error:
+        except (RemovedFromCluster, NodeEnded) as error:
             raise ServiceUnavailable(f"{error}.") from error
-        except (TimedOut, NodeEnded) as error:
+        except TimedOut as error:
             raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
 
     def cluster_status(self) -> ClusterStatus:

@@ -159,6 +159,15 @@ def test_a_leader_that_stops_hands_over_so_that_nobody_waits_for_an_election(tmp
             cluster.stop(member.id)
 
 
+def test_a_node_that_was_stopped_says_so(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network) as cluster:
+        leader = wait_for_leader(cluster)
+        cluster.stop(leader.id)
+        for ask in (lambda: leader.committer.submit(put("late", "late")), leader.committer.read_barrier):
+            with pytest.raises(ServiceUnavailable, match=r"the node has ended"):
+                ask()
+
+
 def test_without_a_majority_nothing_is_acknowledged_and_no_read_is_answered(tmp_path: Path) -> None:
     settings = NodeSettings(tick_seconds=0.01, answer_ticks=40)
     with MemoryNetwork() as network, start(tmp_path, network, settings) as cluster:
