@@ -111,7 +111,7 @@ def parse_head(data: bytes | bytearray, limits: Limits) -> Head:
     variables: dict[str, str] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        known = _names.get(name) or _learn(name, colon)
+        known = (_names.get(name) if colon else None) or _learn(name, colon)
         value = value.strip(" \t")
         fields.append((known[0], value))
         variable = known[1]

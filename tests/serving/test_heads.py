@@ -136,6 +136,11 @@ def test_a_transfer_coding_that_is_not_known(coding: str) -> None:
     refused(UNKNOWN_CODING, f"Transfer-Encoding: {coding}")
 
 
+def test_a_name_without_a_colon_is_no_field_however_well_known() -> None:
+    parse("User-Agent: a browser")
+    refused(BAD_FIELD, "User-Agent")
+
+
 def test_a_transfer_coding_of_http_1_0() -> None:
     refused(BAD_FRAMING, "Transfer-Encoding: chunked", line="PUT / HTTP/1.0")
 
