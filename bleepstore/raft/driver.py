@@ -264,10 +264,9 @@ class Driver:
             self._put_off(proposal, answered, proposal.offers)
             return
         proposal.offers += 1
-        if isinstance(answered, Accepted):
-            proposal.offer, proposal.resend_at = 0, None
-        else:
-            proposal.offer, proposal.resend_at = answered.offer, self._now() + self.settings.retry_ticks
+        # Also what this node has appended: if that was before, with the same id, it may be applied already.
+        proposal.resend_at = self._now() + self.settings.retry_ticks
+        proposal.offer = 0 if isinstance(answered, Accepted) else answered.offer
 
     def _hear_refusal(self, message: ProposeRefused) -> None:
         """The leader has not taken what was passed on to it."""
@@ -298,7 +297,7 @@ class Driver:
                 continue  # still in the inbox
             if now >= proposal.deadline:
                 self.proposals.fail(proposal, TimedOut("the proposal was not applied in time; it still may be"))
-            elif all_of_them or (proposal.resend_at is not None and now >= proposal.resend_at):
+            elif all_of_them or now >= proposal.resend_at:
                 if all_of_them:
                     proposal.pause = 1.0  # the next leader has refused nothing
                 self.counters.retries += 1

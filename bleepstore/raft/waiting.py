@@ -57,7 +57,7 @@ class Proposal:
         self.offers = 0  # how often a leader was given it
         self.offer = 0  # the last one that was passed on and not answered; 0: none
         self.pause = 1.0  # in ticks: until it is offered again if it is not taken
-        self.resend_at: float | None = 0  # in ticks; None: it is in this leader's log
+        self.resend_at = 0.0  # in ticks
 
 
 class Proposals:
@@ -92,10 +92,14 @@ class Proposals:
     def take(self, request_id: str) -> Proposal | None:
         """Remove the proposal of this id, if it waits here."""
         with self._lock:
-            proposal = self._waiting.pop(request_id, None)
+            proposal = self._waiting.get(request_id)
             if proposal is not None:
-                self._bytes -= len(proposal.data)
+                self._drop(proposal)
         return proposal
+
+    def _drop(self, proposal: Proposal) -> None:
+        del self._waiting[proposal.request_id]
+        self._bytes -= len(proposal.data)
 
     def all(self) -> list[Proposal]:
         with self._lock:
@@ -105,7 +109,12 @@ class Proposals:
         return len(self._waiting)
 
     def fail(self, proposal: Proposal, error: BaseException) -> None:
-        if self.take(proposal.request_id) is not None:
+        """Unless it was answered; another one of the same id may wait since."""
+        with self._lock:
+            waits = self._waiting.get(proposal.request_id) is proposal
+            if waits:
+                self._drop(proposal)
+        if waits:
             proposal.future.set_exception(error)
 
     def fail_all(self, error: BaseException) -> None:

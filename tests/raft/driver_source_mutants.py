@@ -55,9 +55,24 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "what was forwarded is not offered again": SourceMutant(
         "raft.driver",
-        "= answered.offer, self._now() + self.settings.retry_ticks",
-        "= answered.offer, None",
+        "        proposal.resend_at = self._now() + self.settings.retry_ticks\n",
+        "        proposal.resend_at = math.inf\n",
         "check a_command_is_offered_in_one_envelope",
+    ),
+    "what a leader has appended is not offered again": SourceMutant(
+        "raft.driver",
+        "        proposal.resend_at = self._now() + self.settings.retry_ticks\n",
+        (
+            "        is_own = isinstance(answered, Accepted)\n"
+            "        proposal.resend_at = math.inf if is_own else self._now() + self.settings.retry_ticks\n"
+        ),
+        "test test_node what_is_proposed_again_between_its_result_and_word_of_it_is_answered",
+    ),
+    "the failure of a proposal is that of whichever has its id": SourceMutant(
+        "raft.waiting",
+        "            waits = self._waiting.get(proposal.request_id) is proposal\n",
+        "            waits = proposal.request_id in self._waiting\n",
+        "check a_proposal_that_was_answered_does_not_fail_the_next_one_of_its_id",
     ),
     "what a leader has not taken waits as if it were lost": SourceMutant(
         "raft.driver",
@@ -259,8 +274,8 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "waiting proposals are never fewer": SourceMutant(
         "raft.waiting",
-        "                self._bytes -= len(proposal.data)\n",
-        "                pass\n",
+        "        self._bytes -= len(proposal.data)\n",
+        "        pass\n",
         "check an_answered_proposal_gives_back_its_bytes",
     ),
     "a repeated proposal is a second one": SourceMutant(

@@ -183,6 +183,19 @@ def check_that_an_answered_proposal_gives_back_its_bytes(_: Path) -> None:
         assert proposals.add(f"{number}", bytes(size), False)[1]
 
 
+def check_that_a_proposal_that_was_answered_does_not_fail_the_next_one_of_its_id(_: Path) -> None:
+    proposals = Proposals(10, 10)
+    first, _new = proposals.add("1", b"x", False)
+    taken = proposals.take("1")
+    assert taken is first
+    first.future.set_result("done")
+    second, _new = proposals.add("1", b"x", False)
+    proposals.fail(first, TimedOut(""))
+    assert proposals.find("1") is second
+    proposals.fail(second, TimedOut(""))
+    assert isinstance(second.future.exception(0), TimedOut)
+
+
 def check_that_a_proposal_that_waits_is_one(_: Path) -> None:
     node = DrivenNode(memory_log(), Echo())
     assert node.propose("1") is node.propose("1")
@@ -434,6 +447,7 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_each_offer_is_heard_once_in_whichever_order,
     check_that_a_read_sees_a_snapshot,
     check_that_an_answered_proposal_gives_back_its_bytes,
+    check_that_a_proposal_that_was_answered_does_not_fail_the_next_one_of_its_id,
     check_that_a_proposal_that_waits_is_one,
     check_that_what_the_leader_has_not_taken_comes_again_later_each_time,
     check_that_what_a_node_cannot_take_comes_again_later_each_time,

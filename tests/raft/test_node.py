@@ -420,6 +420,27 @@ def test_what_is_in_the_log_is_not_appended_again_however_often_it_is_offered() 
     assert leader.core.propose("2", b"x") == Accepted(last + 3, leader.core.term), "it is applied: a repeat is another"
 
 
+def test_what_is_proposed_again_between_its_result_and_word_of_it_is_answered() -> None:
+    """The leader still takes it for what waits to be applied, when nothing more comes of that."""
+    node = DrivenNode(log_of(), Echo())
+    node.elect()
+    applier, futures = node.driver.applier, list[Future[Any]]()
+    post = applier._post
+
+    def propose_first(event: tuple[str, Any]) -> None:
+        if not futures:
+            futures.append(node.node.propose("1", b"x"))
+        post(event)
+
+    node.core.propose("1", b"x")
+    applier._post = propose_first
+    node.tick()
+    for _ in range(NodeSettings().retry_ticks):
+        assert not futures[0].done()
+        node.tick()
+    assert futures[0].result(0) == b"x"
+
+
 def test_only_the_leader_says_that_there_is_no_space() -> None:
     leader, follower = pair()
     future = follower.propose("1")

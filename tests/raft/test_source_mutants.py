@@ -36,22 +36,33 @@ Record = Callable[[str, object], None]
 
 def what_is_found(by: str, folder: Path, patch: pytest.MonkeyPatch) -> str:
     """What a scenario, check or seed says of the program as it is; "": nothing is wrong."""
-    kind, name = by.split(" ", 1)
+    run = named(by, folder, patch)
     try:
-        if kind == "scenario":
-            blocks = golden.parse((golden.FOLDER / f"{name}.txt").read_text())
-            return "" if golden.run(blocks, lambda: Script(Raft)) == blocks else "it prints something else"
-        if kind == "check":
-            CHECKS[name](folder)
-            return ""
-        if kind == "test":
-            module, test = name.split()
-            getattr(importlib.import_module(f"tests.raft.{module}"), f"test_{test}")()
-            return ""
-        run_one_seed(by, patch)
+        return run()
     except Exception as error:  # noqa: BLE001  # a wrong core may fail in any way
         return f"{type(error).__name__}: {error}"
-    return ""
+
+
+def named(by: str, folder: Path, patch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """What `by` names. If that does not exist nothing is found, so it must raise."""
+    kind, name = by.split(" ", 1)
+    if kind == "scenario":
+        blocks = golden.parse((golden.FOLDER / f"{name}.txt").read_text())
+        return lambda: "" if golden.run(blocks, lambda: Script(Raft)) == blocks else "it prints something else"
+    if kind == "check":
+        check = CHECKS[name]
+        return lambda: check(folder) or ""
+    if kind == "test":
+        module, test = name.split()
+        function = getattr(importlib.import_module(f"tests.raft.{module}"), f"test_{test}")
+        return lambda: function() or ""
+    assert "seed" in (kind, name.split()[0])
+
+    def run() -> str:
+        run_one_seed(by, patch)
+        return ""
+
+    return run
 
 
 def run_one_seed(by: str, patch: pytest.MonkeyPatch) -> None:
@@ -102,6 +113,11 @@ def test_the_seed_finds_nothing_wrong_with_the_right_program(
 @pytest.mark.parametrize("check", [*CORE_CHECKS, *PART_CHECKS], ids=lambda check: check.__name__[len("check_that_") :])
 def test_the_program(check: Callable[[Path], None], tmp_path: Path) -> None:
     check(tmp_path)
+
+
+def test_what_catches_them_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CAUGHT:
+        assert callable(named(MUTANTS[name].caught_by, tmp_path, monkeypatch)), name
 
 
 def test_there_are_enough_of_them_and_the_page_on_raft_counts_them() -> None:
