@@ -238,9 +238,10 @@ class Catalog:
             connection = self._writer.connection
             if isinstance(self._readers, ReaderPool):
                 self._readers.close()
-                if not self._read_only:
-                    self._empty_log()
-                connection.close()
+                with self._lock.held_to_close():  # of two that close at once each would leave the log to the other
+                    if not self._read_only:
+                        self._empty_log()
+                    connection.close()
             elif self._readers.borrowers:
                 connection.close()
             else:

@@ -22,7 +22,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -43,6 +43,8 @@ LOCK_SECONDS = 5.0
 #: How long the lock is asked for again and again, and how often. What is longer is no usual commit.
 _ASKING_SECONDS = 0.02
 _PAUSE_SECONDS = 0.0001
+#: How long one that closes waits for others that do so.
+CLOSING_SECONDS = 1.0
 #: How often SQLite's own lock is asked for, and how long an answer counts.
 _DATABASE_PAUSE_SECONDS = 0.01
 _STILL_SECONDS = 1.0
@@ -72,7 +74,7 @@ class ProcessLock:
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return True
-                if self._ask():
+                if self._ask(_ASKING_SECONDS):
                     return True
                 self._waits, self.waiting_since = True, time.monotonic()
                 threading.Thread(target=self._wait, name="bleepstore-lock", daemon=True).start()
@@ -84,14 +86,19 @@ class ProcessLock:
             finally:
                 self._wanted = False
 
-    def _ask(self) -> bool:
+    def acquire_to_close(self) -> bool:
+        """The same for a process that is about to close the file: it leaves nobody waiting."""
+        with self._state:
+            return not self._waits and self._ask(CLOSING_SECONDS)
+
+    def _ask(self, seconds: float) -> bool:
         end = None
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 now = time.monotonic()
-                end = end or now + _ASKING_SECONDS
+                end = end or now + seconds
                 if now >= end:
                     return False
                 time.sleep(_PAUSE_SECONDS)
@@ -203,6 +210,16 @@ class WriterLock:
         return self._processes is not None and (
             self._processes.is_stalled(seconds) or self.database.is_stalled(seconds)
         )
+
+    @contextlib.contextmanager
+    def held_to_close(self) -> Iterator[None]:
+        """A block in which no other process closes or writes, unless one keeps the lock for long."""
+        granted = self._processes is not None and self._processes.acquire_to_close()
+        try:
+            yield
+        finally:
+            if granted and self._processes is not None:
+                self._processes.release()
 
     def close(self) -> None:
         if self.file is not None:

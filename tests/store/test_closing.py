@@ -1,0 +1,48 @@
+"""Stores of one folder that several processes close at once, as the workers of a server do after SIGTERM."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+import bleepstore
+from bleepstore.catalog.sqlite import writer
+
+
+def test_one_closes_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would leave the log to the other one, and the database file alone would not be the catalog."""
+    monkeypatch.setattr(writer, "CLOSING_SECONDS", 60.0)
+    store = bleepstore.open(tmp_path)
+    store.create_bucket("photos")
+    log = tmp_path / "catalog.db-wal"
+    other = os.open(tmp_path / "catalog.lock", os.O_RDWR)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()
+    assert log.stat().st_size
+    fcntl.flock(other, fcntl.LOCK_UN)
+    closing.join(60)
+    assert not closing.is_alive()
+    assert not log.exists() or not log.stat().st_size
+    os.close(other)
+
+
+def test_one_that_is_stopped_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "CLOSING_SECONDS", 0.01)
+    store = bleepstore.open(tmp_path)
+    store.create_bucket("photos")
+    other = os.open(tmp_path / "catalog.lock", os.O_RDWR)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
+    os.close(other)
+    with bleepstore.open(tmp_path) as again:
+        assert again.get_bucket("photos").name == "photos"
