@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from bleepstore.errors import StoreError
+from bleepstore.posix import check_posix
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import load_config
 from bleepstore_server.extras import needing
@@ -100,11 +101,12 @@ class Clients(contextlib.ExitStack):
         return made
 
     def _store_client(self, *, make: bool) -> S3Client:
+        data = self.config.data
+        check_posix(f"A store in the folder {data}")
         with needing("server,aws"):
             from bleepstore_server.clients import client_for
             from bleepstore_server.serving import open_configured_store
 
-        data = self.config.data
         if self.config.in_memory:
             raise ConfigError("data: a store in memory ends with this command: name a folder")
         if not make and not (Path(data) / "catalog.db").exists():

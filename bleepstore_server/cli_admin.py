@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -35,8 +36,8 @@ examples:
   bleepstore admin jobs/scrub/run POST
 
 Requests are signed with the credentials that the AWS CLI would use (AWS_ACCESS_KEY_ID, ..., --profile), which have to
-be an administrator's, or carry the token in BLEEPSTORE_ADMIN_TOKEN or --token-file. The status is 1 if what the path
-names is not there, and 2 for any other refusal.
+be an administrator's, or carry the token in BLEEPSTORE_ADMIN_TOKEN or --token-file. AWS_CA_BUNDLE names a file with
+the certificates to trust. The status is 1 if what the path names is not there, and 2 for any other refusal.
 """
 
 
@@ -66,7 +67,7 @@ def _admin(arguments: argparse.Namespace) -> None:
     body = _body(arguments)
     request = urllib.request.Request(url, body, _headers(arguments, url, body), method=arguments.method)
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=_SECONDS, context=_trusted()) as answer:
             _write(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -74,6 +75,15 @@ def _admin(arguments: argparse.Namespace) -> None:
         raise (NotThere if error.code == 404 else StoreError)(told) from None
     except (OSError, ValueError) as error:  # of which URLError is one
         raise StoreError(f"{url}: {getattr(error, 'reason', error)}") from None
+
+
+def _trusted() -> ssl.SSLContext:
+    """Whose certificates count: those of the system, or of the file that the AWS CLI would take instead."""
+    file = os.environ.get("AWS_CA_BUNDLE") or None
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:  # of which SSLError is one
+        raise ConfigError(f"AWS_CA_BUNDLE: {file}: {error}") from None
 
 
 def _body(arguments: argparse.Namespace) -> bytes | None:

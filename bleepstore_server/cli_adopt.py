@@ -8,9 +8,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from bleepstore.posix import check_posix
 from bleepstore.store.adopting import Adopted
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import load_config
+from bleepstore_server.extras import needing
 from bleepstore_server.progress import shown_progress
 
 
@@ -65,7 +67,9 @@ def _adopt(arguments: argparse.Namespace) -> None:
         raise ConfigError("backend_url: say where the objects are stored, such as --backend-url s3://bucket")
     if config.in_memory:
         raise ConfigError("data: a catalog in memory is made anew at every start, and needs no adoption")
-    from bleepstore_server.serving import open_configured_store
+    check_posix(f"A store in the folder {config.data}")
+    with needing("server"):
+        from bleepstore_server.serving import open_configured_store
 
     with open_configured_store(config, take_over=arguments.take_over) as store, contextlib.closing(_Bars()) as bars:
         for done in store.adopt_all(arguments.bucket or store.adoptable_buckets(), bars):

@@ -8,6 +8,7 @@ import os
 
 import attrs
 
+from bleepstore.posix import check_posix
 from bleepstore_server.addresses import add_store
 from bleepstore_server.config import load_config
 from bleepstore_server.extras import needing
@@ -27,6 +28,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    check_posix("bleepstore doctor")
     with needing("server"):
         from bleepstore_server.admin.checks import State
         from bleepstore_server.doctor import examine

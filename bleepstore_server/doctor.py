@@ -240,8 +240,9 @@ def _store(config: ServerConfig) -> Iterator[Finding]:
     try:
         keys = configured_keys(config.encryption_key_file, config.encryption_keys)
         with bleepstore.open(config.data, read_only=True, encryption_keys=keys) as store:
-            for check in (_catalog, _access_keys, _clock):
-                yield check(store)
+            yield _catalog(store)
+            yield _access_keys(store, config)
+            yield _clock(store)
     except (BleepStoreError, OSError) as error:
         yield _failure("catalog", str(error), "`bleepstore fsck` says more; `bleepstore restore` brings back a backup")
 
@@ -256,10 +257,13 @@ def _catalog(store: Store) -> Finding:
     return _ok("catalog", "it is sound")
 
 
-def _access_keys(store: Store) -> Finding:
+def _access_keys(store: Store, config: ServerConfig) -> Finding:
+    """Those of the store. A server accepts one of its configuration without keeping it there."""
     enabled = [key for key in store.list_credentials() if key.enabled]
     sealed, plain = store.accounts.count_secrets()
     if not enabled:
+        if config.access_key is not None or config.allow_well_known_key:
+            return _ok("keys", "the configured one is the only access key")
         return _warning("keys", "no access key is enabled", "`bleepstore keys add` makes one")
     detail = f"{len(enabled)} access keys are enabled"
     if plain:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
+from werkzeug.serving import make_server
 
+import bleepstore
+from bleepstore_server.admin.app import AdminApp
+from bleepstore_server.admin.services import services_of
 from bleepstore_server.cli import main
+from bleepstore_server.config import load_config
 from tests.admin.signing import Admin
 from tests.admin.test_listener import admin_url
-from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, start
+from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, make_certificate, start
 
 TOKEN = "a-token-of-enough-characters"
 
@@ -65,6 +73,34 @@ def test_refusals_are_one_line(
     shown = capfd.readouterr().err
     assert said in shown
     assert shown.count("\n") == 1
+
+
+def test_a_certificate_is_trusted_as_by_the_aws_cli(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("own", "other"):
+        make_certificate(tmp_path / f"{name}.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own.pem", tmp_path / "own.key")
+    with bleepstore.open() as store:
+        app = AdminApp(services_of(store, attrs.evolve(load_config(environ={}), admin_token=TOKEN)))
+        server = make_server("127.0.0.1", 0, app, ssl_context=context)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        monkeypatch.setenv("BLEEPSTORE_ADMIN_TOKEN", TOKEN)
+        command = ["admin", "store", "--server", f"https://127.0.0.1:{server.port}"]
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "own.pem"))
+        assert main(command) == 0
+        assert json.loads(capfd.readouterr().out)["account"] == store.owner.id
+        for file, said in (("other.pem", "VERIFY_FAILED"), ("none.pem", "none.pem: "), ("own.key", "own.key: ")):
+            monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / file))
+            assert main(command) == 2
+            shown = [line for line in capfd.readouterr().err.splitlines() if line.startswith("bleepstore: ")]
+            assert len(shown) == 1
+            assert said in shown[0]
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_an_address_that_is_not_the_admin_one_is_told(served: Served, capfd: pytest.CaptureFixture[str]) -> None:

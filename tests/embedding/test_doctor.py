@@ -74,6 +74,17 @@ def test_the_status_tells_the_worst(
     assert "is no directory" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "flags", [{"access_key": "ADMIN", "secret_key": "the-secret"}, {"allow_well_known_key": "true"}], ids=", ".join
+)
+def test_a_key_of_the_configuration_is_one(tmp_path: Path, flags: dict[str, str]) -> None:
+    with bleepstore.open(tmp_path / "data"):
+        pass
+    config = load_config(environ={}, flags={"data": str(tmp_path / "data"), "port": "0", **flags})
+    [found] = [finding for finding in examine(config) if finding.check == "keys"]
+    assert (found.state, found.advice) == (State.OK, "")
+
+
 def test_secrets_that_others_may_read_are_told(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "data" / "catalog.db").chmod(0o644)
     state, _, advice = doctor()["secrets"]

@@ -20,6 +20,10 @@ EXPORT = """
 from bleepstore_server.cli import main
 sys.exit(main(["sync", ".", "./out", "--data", sys.argv[1]]))
 """
+ADOPT = """
+from bleepstore_server.cli import main
+sys.exit(main(["adopt", "--backend-url", "s3://cats", "--data", sys.argv[1]]))
+"""
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,7 @@ sys.exit(main(["sync", ".", "./out", "--data", sys.argv[1]]))
         ("werkzeug", LIVE_CLIENT, "server"),
         ("werkzeug", APP, "server"),
         ("werkzeug", SERVE, "server"),
+        ("werkzeug", ADOPT, "server"),
         ("defusedxml", CLIENT_FOR, "server,aws"),
         ("defusedxml", SERVE, "server"),
         ("gunicorn", SERVE, "server"),
@@ -50,5 +55,5 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, missing: str,
     )
     assert done.returncode
     assert f"needs the package {missing}: pip install 'bleepstore[{extras}" in done.stderr.splitlines()[-1]
-    if script in (SERVE, EXPORT):
+    if script in (SERVE, EXPORT, ADOPT):
         assert "Traceback" not in done.stderr

@@ -131,7 +131,16 @@ for call in (
         call()
     except bleepstore.errors.StoreError as error:
         print(error, file=sys.stderr)
-for words in ("serve --data new", "serve --data :memory:", "keys list --data folder", "users list --data folder"):
+for words in (
+    "serve --data new",
+    "serve --data :memory:",
+    "keys list --data folder",
+    "users list --data folder",
+    "ls bleepstore://photos --data folder",
+    "export photos copy --data folder",
+    "adopt --backend-url s3://cats --data folder",
+    "doctor",
+):
     assert main(words.split()) == 2
 """
 
@@ -143,8 +152,8 @@ def test_a_folder_and_the_server_say_that_they_need_posix(tmp_path: Path) -> Non
     done = run(REFUSALS, folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     lines = done.stderr.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 11
     assert all("needs a POSIX system" in line and "in memory works here" in line for line in lines), done.stderr
     assert [line.split(" needs ")[0] for line in lines[3:5]] == ["bleepstore: bleepstore serve"] * 2
-    assert all(line.partition("needs")[0].endswith("folder ") for line in (*lines[:3], lines[5]))
+    assert all(line.partition("needs")[0].endswith("folder ") for line in (*lines[:3], lines[5], *lines[7:10]))
     assert sorted(tmp_path.rglob("*")) == before, "nothing is made"
