@@ -111,6 +111,12 @@ class AuditLog:
         """Whether a target takes nothing now."""
         return any(target.is_failing() for target in self._targets)
 
+    def write_kept(self) -> None:
+        """Write what targets kept while they took nothing, if they do again. A process that gets no more requests would
+        keep it until it ends."""
+        for target in self._targets:
+            target.is_failing()
+
     def check(self) -> None:
         """Raise RequestError if nothing may be done that the log could not take."""
         if not self.refuses:

@@ -48,12 +48,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from bleepstore_server.admin.app import AdminApp
+    from bleepstore_server.audit import AuditLog
     from bleepstore_server.metrics.counting import RequestCounts, WorkerCounts
 
 _INTERNAL = Refusal("500 Internal Server Error", "InternalError", "The server met an internal error.")
 #: How often it is asked whether something hangs. What hangs for twice as long holds nobody else.
 _RELIEF_SECONDS = 0.04
-#: How often it is counted how much there is to do.
+#: How often it is counted how much there is to do, and what the audit log has kept is tried again.
 _LOOK_SECONDS = 1.0
 #: Descriptors that are kept for files, the catalog, and what else the app opens: a quarter of all, and at least these.
 _MIN_RESERVED = 64
@@ -78,6 +79,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self._loop = Loop(self._settings(), self._pool, own, tls, self._begin_request, self._refuse, others)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
         self._answers: GroupAnswers[Any] | None = None
+        self._audit: AuditLog | None = None
         self._admin: AdminApp | None = None
         self._counts: WorkerCounts | None = None
         self._requests: RequestCounts | None = None
@@ -128,7 +130,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         committer = getattr(app, "committer", None)
         if committer is not None:
             commits = GroupCommits(loop, committer)
-        if getattr(app, "audit", None) is not None:
+        self._audit = getattr(app, "audit", None)
+        if self._audit is not None:
             self._answers = GroupAnswers(loop, app.conclude)
             app.gather = self._answers.add
         self._find_admin()
@@ -154,8 +157,12 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self.notify()
         self._heed()
         now = time.monotonic()
-        if self._counts is not None and now >= self._next_look:
-            self._next_look = now + _LOOK_SECONDS
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
+        if self._audit is not None:
+            self._audit.write_kept()
+        if self._counts is not None:
             connections, pool = self._loop.connections, self._pool
             busy = sum(connection.is_busy for connection in connections)
             self._counts.show(len(connections), busy, pool.waiting, pool.thread_count)

@@ -261,6 +261,16 @@ def test_a_line_that_was_torn_spoils_none_of_another_process(tmp_path: Path) -> 
     assert [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()] == [{"a": 1}, {"c": 3}, {"b": 2}]
 
 
+def test_what_was_kept_is_written_without_another_request(serve: Callable[..., Served], tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    served = serve("--audit-log", str(folder / "audit.log"), "--workers", "1")
+    folder.rename(tmp_path / "gone")
+    served.client().create_bucket(Bucket="photos")
+    folder.mkdir()
+    assert [one["operation"] for one in lines_of(folder / "audit.log", 1)] == ["CreateBucket"]
+
+
 @pytest.mark.parametrize("refuses", [True, False])
 def test_a_full_disk_refuses_or_is_counted(serve: Callable[..., Served], refuses: bool) -> None:
     served = serve("--audit-log", "/dev/full", "--audit-full", "refuse" if refuses else "go-on", "--workers", "1")
