@@ -535,6 +535,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form(
         "no-such-key/1", e.NoSuchKey, bucket=TEXT, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker=optional(BOOLEAN)
     ),
+    form("no-such-metadata-configuration/1", e.NoSuchMetadataConfiguration, bucket=TEXT),
     form("no-such-role/1", e.NoSuchRole, role=TEXT),
     form("no-such-upload/1", e.NoSuchUpload, upload_id=TEXT, bucket=OPTIONAL_TEXT, key=OPTIONAL_TEXT),
     form("no-such-version/1", e.NoSuchVersion, bucket=TEXT, key=TEXT, version_id=TEXT),
