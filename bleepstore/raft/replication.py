@@ -27,7 +27,6 @@ from bleepstore.raft.messages import (
     TimeoutNow,
     is_text,
 )
-from bleepstore.raft.offers import OffersHeard
 from bleepstore.raft.state import RaftState
 from bleepstore.raft.tracker import Flow, Progress
 
@@ -106,7 +105,7 @@ class Replication(RaftState):
             return Refusal.NOT_LEADER  # there will be another leader, to whom all is offered again
         if not is_text(m.request_id):
             return Refusal.MALFORMED_TEXT
-        if not self._offers_heard.setdefault((m.sender, m.incarnation), OffersHeard()).is_new(m.offer):
+        if not self._offers_heard.is_new(m.sender, m.incarnation, m.offer):
             return Refusal.REPEATED_OFFER  # not answered: one copy may be taken, so no other one is refused
         if m.request_id in self._unapplied:
             return Refusal.ALREADY_TAKEN  # not answered: the proposer sees it applied

@@ -32,7 +32,7 @@ from bleepstore.raft.messages import (
     SnapshotFetch,
     SnapshotMeta,
 )
-from bleepstore.raft.offers import OffersHeard
+from bleepstore.raft.offers import OffersOfAll
 from bleepstore.raft.storage import LogStorage
 from bleepstore.raft.tracker import Tracker
 
@@ -134,7 +134,7 @@ class RaftState:
         self.transfer_target: NodeId | None = None
         self.uncommitted_bytes = 0
         self._unapplied: OrderedDict[str, int] = OrderedDict()  # request id -> index, of what this leader appended
-        self._offers_heard: dict[tuple[NodeId, int], OffersHeard] = {}  # by follower and incarnation, in this term
+        self._offers_heard = OffersOfAll()  # in this term
         self._last_offer = 0
         self.low_on_space = False  # set by the driver: proposals are refused unless they free some, all else goes on
         self.is_leaving = False  # set by the driver: no proposal is taken any more, another node shall lead

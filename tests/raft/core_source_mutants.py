@@ -587,7 +587,7 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
     ),
     "an offer that arrives twice is two": SourceMutant(
         "raft.replication",
-        "if not self._offers_heard.setdefault((m.sender, m.incarnation), OffersHeard()).is_new(m.offer):",
+        "if not self._offers_heard.is_new(m.sender, m.incarnation, m.offer):",
         "if False:",
         "test test_node an_offer_that_arrives_twice_is_not_refused_the_second_time",
     ),
@@ -596,6 +596,24 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "return self.transfer_target is not None or self.is_leaving",
         "return self.transfer_target is not None",
         "check a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing",
+    ),
+    "the offers of a node go on counting in its next life": SourceMutant(
+        "raft.offers",
+        "        life = (node, incarnation)\n",
+        "        life = (node, 0)\n",
+        "check the_offers_of_each_life_are_counted_and_few_lives_remembered",
+    ),
+    "the lives of nodes are never forgotten": SourceMutant(
+        "raft.offers",
+        "            self._lives.popitem(last=False)\n",
+        "            pass\n",
+        "check the_offers_of_each_life_are_counted_and_few_lives_remembered",
+    ),
+    "the life that began first is forgotten": SourceMutant(
+        "raft.offers",
+        "        self._lives.move_to_end(life)\n",
+        "",
+        "check the_offers_of_each_life_are_counted_and_few_lives_remembered",
     ),
     "an offer that was overtaken is old": SourceMutant(
         "raft.offers",

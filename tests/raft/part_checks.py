@@ -30,8 +30,8 @@ from bleepstore.raft.messages import (
     SnapshotMeta,
     TimeoutNow,
 )
+from bleepstore.raft.offers import LIVES, OffersHeard, OffersOfAll
 from bleepstore.raft.offers import WINDOW as WINDOW_OF_OFFERS
-from bleepstore.raft.offers import OffersHeard
 from bleepstore.raft.snapshot_transfer import SharedCopies, receive
 from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import SnapshotRefused
@@ -161,6 +161,16 @@ def check_that_each_offer_is_heard_once_in_whichever_order(_: Path) -> None:
     assert offers.is_new(1 << 60)
     assert offers.is_new((1 << 60) - 1)
     assert not offers.is_new((1 << 60) - WINDOW_OF_OFFERS), "it may have come"
+
+
+def check_that_the_offers_of_each_life_are_counted_and_few_lives_remembered(_: Path) -> None:
+    heard = OffersOfAll()
+    assert heard.is_new("b", 7, 1)
+    for life in range(2 * LIVES):
+        assert heard.is_new("c", life, 1), "each life begins with the first"
+        assert heard.is_new("b", 7, life + 2)
+    assert not heard.is_new("b", 7, 2 * LIVES), "one that goes on is remembered, whatever came since it began"
+    assert len(heard) == LIVES
 
 
 def check_that_a_read_sees_a_snapshot(_: Path) -> None:
@@ -445,6 +455,7 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_leader_that_leaves_waits_for_the_next_one,
     check_that_a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing,
     check_that_each_offer_is_heard_once_in_whichever_order,
+    check_that_the_offers_of_each_life_are_counted_and_few_lives_remembered,
     check_that_a_read_sees_a_snapshot,
     check_that_an_answered_proposal_gives_back_its_bytes,
     check_that_a_proposal_that_was_answered_does_not_fail_the_next_one_of_its_id,
