@@ -675,6 +675,18 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "and self._farewell:",
         "scenario limits_of_what_is_passed_on",
     ),
+    "a membership is changed again once the last change is committed": SourceMutant(
+        "raft.membership",
+        "return self.pending_configuration_index > self.log.applied or",
+        "return self.pending_configuration_index > self.log.committed or",
+        "seed 34",
+    ),
+    "reads that were passed on to the last leader are forgotten": SourceMutant(
+        "raft.state",
+        "        self._lost_reads.extend(self._forwarded_reads)\n",
+        "",
+        "node seed 105",
+    ),
     "a candidate does not say what is committed": SourceMutant(
         "raft.elections",
         "log.committed, log.term(log.committed))\n        for peer",
