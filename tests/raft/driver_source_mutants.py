@@ -122,6 +122,12 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "        if False:  #",
         "check what_the_leader_never_takes_is_refused_at_once",
     ),
+    "what a node appended itself was offered to nobody": SourceMutant(
+        "raft.driver",
+        "        proposal.offers += 1\n",
+        "        proposal.offers += not isinstance(answered, Accepted)\n",
+        "check what_a_node_appended_itself_is_not_said_to_be_refused",
+    ),
     "what a snapshot includes is not offered again": SourceMutant(
         "raft.driver",
         "        if has_new_leader or ready.snapshot is not None:\n",

@@ -291,6 +291,17 @@ def check_that_what_the_leader_never_takes_is_refused_at_once(_: Path) -> None:
     assert isinstance(future.exception(0), TimedOut), "what became of the first offer is unknown"
 
 
+def check_that_what_a_node_appended_itself_is_not_said_to_be_refused(_: Path) -> None:
+    """When it leads no more: another leader may have it in its log, and commit it."""
+    node = DrivenNode(memory_log(), Echo())
+    node.elect("b")
+    future = node.propose("1")
+    node.deliver(Heartbeat("c", "b", "a", node.core.term + 1, 0, 0))
+    (offer,) = take_offers(node)
+    node.deliver(refusal_of(offer, Refusal.NO_SPACE))
+    assert isinstance(future.exception(0), TimedOut), "it still may be applied"
+
+
 def check_that_what_a_snapshot_may_include_is_offered_again(_: Path) -> None:
     """If it does, nobody applies it here: its result comes with the repeat."""
     node = patient_follower()
@@ -464,6 +475,7 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_what_a_node_cannot_take_comes_again_later_each_time,
     check_that_a_refusal_counts_for_the_last_offer_alone,
     check_that_what_the_leader_never_takes_is_refused_at_once,
+    check_that_what_a_node_appended_itself_is_not_said_to_be_refused,
     check_that_what_a_snapshot_may_include_is_offered_again,
     check_that_a_fetch_that_was_given_up_is_over,
     check_that_a_fetch_that_ends_well_is_a_new_beginning,
