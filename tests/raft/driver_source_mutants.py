@@ -224,6 +224,12 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "            pass  #",
         "check a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing",
     ),
+    "a leader that leaves chooses an heir in each tick": SourceMutant(
+        "raft.driver",
+        "and self.core.role is Role.LEADER and self.core.transfer_target is None:",
+        "and self.core.role is Role.LEADER:",
+        "check a_leader_that_leaves_and_hears_of_nobody_steps_down",
+    ),
     "a node applies more than its batch says": SourceMutant(
         "raft.applier",
         "        through = entries[-1].index\n",

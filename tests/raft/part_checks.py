@@ -26,6 +26,7 @@ from bleepstore.raft.messages import (
     ProposeRequest,
     ReadIndexReply,
     Refusal,
+    Role,
     SnapshotFetch,
     SnapshotMeta,
     TimeoutNow,
@@ -148,6 +149,19 @@ def check_that_a_leader_that_leaves_says_so_until_another_one_leads_and_takes_no
     assert node.core.log.last == last
     assert node.core.counters.refused[Refusal.TRANSFERRING] >= 4 * ticks
     assert not node.driver.stopping
+
+
+def check_that_a_leader_that_leaves_and_hears_of_nobody_steps_down(_: Path) -> None:
+    """To choose an heir again and again must not hold up the check of the quorum."""
+    node = DrivenNode(memory_log(), Echo())
+    node.elect("b")
+    term = node.core.term
+    node.deliver(AppendReply("c", "b", "a", term, node.core.log.last), HeartbeatReply("c", "b", "a", term, 0))
+    node.node.leave()
+    node.drain()
+    for _tick in range(2 * node.core.settings.election_ticks):
+        node.tick()
+    assert node.core.role is not Role.LEADER
 
 
 def check_that_each_offer_is_heard_once_in_whichever_order(_: Path) -> None:
@@ -465,6 +479,7 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_state_that_is_not_installed_is_discarded,
     check_that_a_leader_that_leaves_waits_for_the_next_one,
     check_that_a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing,
+    check_that_a_leader_that_leaves_and_hears_of_nobody_steps_down,
     check_that_each_offer_is_heard_once_in_whichever_order,
     check_that_the_offers_of_each_life_are_counted_and_few_lives_remembered,
     check_that_a_read_sees_a_snapshot,
