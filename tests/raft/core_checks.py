@@ -292,6 +292,18 @@ def check_that_only_a_voter_is_handed_the_lead(_: Path) -> None:
     assert node.core.transfer_leadership("d") is Refusal.NOT_A_VOTER
 
 
+def check_that_the_heir_was_heard_of_lately(_: Path) -> None:
+    """Though another one that fell silent had more of the log."""
+    node = DrivenCore()
+    node.elect()
+    node.acknowledge(by="b")
+    assert node.core.heir() == "b"
+    for _tick in range(2 * node.core.settings.election_ticks):
+        node.step(HeartbeatReply("c", "c", "a", node.core.term, 0))
+        node.core.tick()
+    assert node.core.heir() == "c"
+
+
 def check_that_the_word_to_campaign_is_said_until_it_is_obeyed(_: Path) -> None:
     """It may be lost, and meanwhile no proposal is taken."""
     node = DrivenCore()
@@ -369,6 +381,7 @@ CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_compaction_keeps_the_membership_of_its_index,
     check_that_a_snapshot_is_of_what_is_applied,
     check_that_only_a_voter_is_handed_the_lead,
+    check_that_the_heir_was_heard_of_lately,
     check_that_the_word_to_campaign_is_said_until_it_is_obeyed,
     check_that_a_hand_over_that_does_not_come_is_given_up,
     check_that_nothing_is_kept_for_a_member_that_has_caught_up,

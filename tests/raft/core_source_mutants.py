@@ -675,6 +675,12 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "and self._farewell:",
         "scenario limits_of_what_is_passed_on",
     ),
+    "a member that is silent is to lead": SourceMutant(
+        "raft.membership",
+        "if one.node in voters and (one.recent_active or one.was_active)]",
+        "if one.node in voters]",
+        "check the_heir_was_heard_of_lately",
+    ),
     "a membership is changed again once the last change is committed": SourceMutant(
         "raft.membership",
         "return self.pending_configuration_index > self.log.applied or",
