@@ -337,6 +337,18 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "if self._newest is None:",
         "check a_copy_is_shared_while_it_is_new_enough",
     ),
+    "a state is given that is older than was asked for": SourceMutant(
+        "raft.node",
+        "        if stream.meta.index < least_index:\n",
+        "        if False:\n",
+        "check no_state_is_given_that_is_older_than_was_asked_for",
+    ),
+    "a copy that is too old stays": SourceMutant(
+        "raft.node",
+        "            stream.close()\n            raise SnapshotUnavailable",
+        "            raise SnapshotUnavailable",
+        "check no_state_is_given_that_is_older_than_was_asked_for",
+    ),
     "a copy outlives its readers": SourceMutant(
         "raft.snapshot_transfer",
         ("        path.unlink(missing_ok=True)\n\n\ndef receive"),

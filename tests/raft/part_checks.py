@@ -37,7 +37,7 @@ from bleepstore.raft.snapshot_transfer import SharedCopies, receive
 from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogTooNew, MemoryLog
-from bleepstore.raft.transport import Chunk
+from bleepstore.raft.transport import Chunk, SnapshotUnavailable
 from bleepstore.raft.waiting import LowSpace, ProposalRefused, Proposals, TimedOut
 from tests.raft.driver import DrivenNode, Echo, Outbox
 from tests.raft.driver_checks import NAMES, Careful, memory_log
@@ -471,6 +471,33 @@ def check_that_a_copy_is_shared_while_it_is_new_enough(folder: Path) -> None:
     assert copies.open(5).meta.index == 30
 
 
+def check_that_no_state_is_given_that_is_older_than_was_asked_for(folder: Path) -> None:
+    """Whoever asked would have to throw it away, after all of it had come."""
+    path = folder / "copy"
+
+    class Copies(Echo):
+        def incoming(self) -> Path:
+            return path
+
+        def write_snapshot(self, path: Path) -> int:
+            path.write_bytes(b"state")
+            return self.applied
+
+    node = DrivenNode(memory_log(("a",)), Copies())
+    node.node.start_stepped()
+    node.elect()
+    node.propose("1")
+    applied = node.core.log.applied
+    node.node.open_snapshot(applied).close()
+    try:
+        node.node.open_snapshot(applied + 1)
+    except SnapshotUnavailable:
+        assert not path.exists(), "nobody reads the copy"
+        assert node.node.counters.snapshots_sent == 1
+        return
+    raise AssertionError("what was asked for is not in it")
+
+
 PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_what_a_member_needs_is_kept,
     check_that_a_log_that_is_too_large_keeps_nothing_for_a_member,
@@ -499,4 +526,5 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_the_newest_window_is_asked_for_once_one_is_agreed_on,
     check_that_each_piece_of_a_snapshot_is_verified,
     check_that_a_copy_is_shared_while_it_is_new_enough,
+    check_that_no_state_is_given_that_is_older_than_was_asked_for,
 )
