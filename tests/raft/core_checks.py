@@ -363,6 +363,27 @@ def check_that_what_a_snapshot_replaces_is_not_waited_for(_: Path) -> None:
     assert node.core.log.applied == 8
 
 
+def check_that_what_a_snapshot_replaces_is_not_given_back(_: Path) -> None:
+    """What was handed out before it counts no more, so it is not given back when something later is applied."""
+    node = DrivenCore(settings=Settings(max_apply_bytes=1000))
+
+    def handed_out(first: int, last: int) -> int:
+        """How many of these entries, all of them committed, while nothing is applied."""
+        node.core.step(AppendEntries("c", "b", "a", 1, first - 1, int(first > 1), run(first, last), last))
+        count = 0
+        while (ready := node.take()) is not None:
+            node.core.advance(ready.token)
+            count += len(ready.committed)
+        return count
+
+    most = handed_out(1, 50)
+    assert 0 < most < 50
+    node.core.install_snapshot(SnapshotMeta(70, 1, Configuration(NAMES)))
+    assert handed_out(71, 71) == 1
+    node.core.applied(71)
+    assert handed_out(72, 200) == most
+
+
 CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_start_takes_no_membership_that_is_not_applied,
     check_that_a_new_lead_begins_with_nothing_uncommitted,
@@ -387,4 +408,5 @@ CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_nothing_is_kept_for_a_member_that_has_caught_up,
     check_that_who_asks_for_votes_of_an_old_term_learns_of_the_newer,
     check_that_what_a_snapshot_replaces_is_not_waited_for,
+    check_that_what_a_snapshot_replaces_is_not_given_back,
 )

@@ -579,6 +579,12 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "",
         "check what_a_snapshot_replaces_is_not_waited_for",
     ),
+    "what a snapshot replaces is given back later": SourceMutant(
+        "raft.membership",
+        "        self._applying.clear()\n",
+        "",
+        "check what_a_snapshot_replaces_is_not_given_back",
+    ),
     "what a member has said of its space outlives the lead": SourceMutant(
         "raft.tracker",
         "        self.low_on_space: bool | None = None  # what",
