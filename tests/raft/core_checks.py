@@ -21,6 +21,7 @@ from bleepstore.raft.messages import (
     HeartbeatReply,
     InstallSnapshot,
     Message,
+    ProposeRequest,
     Ready,
     Refusal,
     RequestVote,
@@ -384,6 +385,15 @@ def check_that_what_a_snapshot_replaces_is_not_given_back(_: Path) -> None:
     assert handed_out(72, 200) == most
 
 
+def check_that_each_life_of_a_follower_begins_to_offer_anew(_: Path) -> None:
+    """It counts its offers from one again when it starts, while the leader is the same."""
+    node = DrivenCore()
+    node.elect()
+    for life in (7, 8):
+        node.step(ProposeRequest("c", "b", "a", node.core.term, f"r{life}", b"x", False, life, 1))
+    assert node.core.log.last == 3
+
+
 CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_start_takes_no_membership_that_is_not_applied,
     check_that_a_new_lead_begins_with_nothing_uncommitted,
@@ -409,4 +419,5 @@ CORE_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_who_asks_for_votes_of_an_old_term_learns_of_the_newer,
     check_that_what_a_snapshot_replaces_is_not_waited_for,
     check_that_what_a_snapshot_replaces_is_not_given_back,
+    check_that_each_life_of_a_follower_begins_to_offer_anew,
 )

@@ -609,6 +609,12 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "        life = (node, 0)\n",
         "check the_offers_of_each_life_are_counted_and_few_lives_remembered",
     ),
+    "the offers of all lives of a node are counted as one": SourceMutant(
+        "raft.replication",
+        "self._offers_heard.is_new(m.sender, m.incarnation, m.offer)",
+        "self._offers_heard.is_new(m.sender, 0, m.offer)",
+        "check each_life_of_a_follower_begins_to_offer_anew",
+    ),
     "the lives of nodes are never forgotten": SourceMutant(
         "raft.offers",
         "            self._lives.popitem(last=False)\n",
