@@ -603,6 +603,12 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "return self.transfer_target is not None",
         "check a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing",
     ),
+    "what frees space holds up a hand-over": SourceMutant(
+        "raft.replication",
+        "        if self.is_handing_over:\n            return Refusal.TRANSFERRING\n        after",
+        "        if self.is_handing_over and not frees_space:\n            return Refusal.TRANSFERRING\n        after",
+        "test test_node what_frees_space_waits_for_the_end_of_a_hand_over",
+    ),
     "the offers of a node go on counting in its next life": SourceMutant(
         "raft.offers",
         "        life = (node, incarnation)\n",

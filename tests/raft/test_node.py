@@ -341,6 +341,23 @@ def test_with_little_space_left_only_what_frees_some_is_taken() -> None:
         assert future.result(0) == b"x"
 
 
+def test_what_frees_space_waits_for_the_end_of_a_hand_over() -> None:
+    leader, follower = pair()
+    leader.free_bytes = 0
+    leader.tick()
+    leader.node.call(lambda core: core.transfer_leadership("c"))
+    leader.drain()
+    assert leader.core.transfer_target == "c", "which is silent"
+    futures = [leader.propose("1", frees_space=True), follower.propose("2", frees_space=True)]
+    exchange(leader, follower)
+    assert not any(future.done() for future in futures)
+    for _tick in range(3 * leader.core.settings.election_ticks):
+        for node in (leader, follower):
+            node.tick()
+            exchange(leader, follower)
+    assert [future.result(0) for future in futures] == [b"x", b"x"]
+
+
 def test_a_leader_with_little_space_says_so_to_who_proposes_elsewhere() -> None:
     leader, follower = pair()
     leader.free_bytes = 0
