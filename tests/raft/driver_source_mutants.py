@@ -140,6 +140,12 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "            self._asked.pop(context, None)\n",
         "node seed 8",
     ),
+    "reads that were asked outlive the membership": SourceMutant(
+        "raft.driver",
+        "[*self._asking, *(read for group in self._asked.values() for read in group)]:\n",
+        "self._asking:\n",
+        "check a_read_that_was_asked_ends_with_the_membership",
+    ),
     "a read is asked under the last context": SourceMutant(
         "raft.driver",
         "        self._context += 1\n",

@@ -26,6 +26,7 @@ from bleepstore.raft.messages import (
     ProposeRequest,
     ReadIndexReply,
     Refusal,
+    Removed,
     Role,
     SnapshotFetch,
     SnapshotMeta,
@@ -38,7 +39,7 @@ from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogTooNew, MemoryLog
 from bleepstore.raft.transport import Chunk, SnapshotUnavailable
-from bleepstore.raft.waiting import LowSpace, ProposalRefused, Proposals, TimedOut
+from bleepstore.raft.waiting import LowSpace, ProposalRefused, Proposals, RemovedFromCluster, TimedOut
 from tests.raft.driver import DrivenNode, Echo, Outbox
 from tests.raft.driver_checks import NAMES, Careful, memory_log
 
@@ -197,6 +198,16 @@ def check_that_a_read_sees_a_snapshot(_: Path) -> None:
     assert not read.done()
     node.fetched(SnapshotMeta(7, 4, Configuration(NAMES)), "copy-7")
     assert read.result(0) == 7
+
+
+def check_that_a_read_that_was_asked_ends_with_the_membership(_: Path) -> None:
+    node = DrivenNode(memory_log(), Echo())
+    node.deliver(Heartbeat("c", "b", "a", 1, 0, 0))
+    read = node.node.read_barrier()
+    node.drain()
+    node.deliver(Removed("c", "b", "a", 1))
+    assert read.done(), "nobody will answer it"
+    assert isinstance(read.exception(0), RemovedFromCluster)
 
 
 def check_that_an_answered_proposal_gives_back_its_bytes(_: Path) -> None:
@@ -510,6 +521,7 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_each_offer_is_heard_once_in_whichever_order,
     check_that_the_offers_of_each_life_are_counted_and_few_lives_remembered,
     check_that_a_read_sees_a_snapshot,
+    check_that_a_read_that_was_asked_ends_with_the_membership,
     check_that_an_answered_proposal_gives_back_its_bytes,
     check_that_a_proposal_that_was_answered_does_not_fail_the_next_one_of_its_id,
     check_that_a_proposal_that_waits_is_one,
