@@ -197,7 +197,7 @@ def test_what_a_policy_admits_is_applied(poster: Poster, name: str, value: str, 
     [
         ("tagging", "<Tagging><TagSet><Tag></Tag></TagSet></Tagging>", "MalformedXML"),
         ("Tagging", "", "MalformedXML"),
-        ("x-amz-checksum-algorithm", "CRC32", "NotImplemented"),
+        ("x-amz-checksum-algorithm", "CRC32", "InvalidRequest"),  # and no checksum
         ("x-amz-tagging", "a=b", "NotImplemented"),
         ("x-amz-object-lock-mode", "GOVERNANCE", "InvalidArgument"),
         ("x-amz-object-lock-legal-hold", "ON", "InvalidRequest"),
