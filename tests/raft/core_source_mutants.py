@@ -1,4 +1,4 @@
-"""Cores that are wrong at one point of their source, and what catches each."""
+"""Cores that are wrong at one point of their source, but for elections, and what catches each."""
 
 from __future__ import annotations
 
@@ -155,120 +155,6 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "return self.settings.election_ticks + 0 * self._rng.randrange(self.settings.election_ticks)",
         "scenario conflict_hints",
     ),
-    "a leader without a quorum leads on": SourceMutant(
-        "raft.elections",
-        "if not self._quorum_was_active():",
-        "if not self._quorum_was_active() and False:",
-        "scenario check_quorum",
-    ),
-    "learners campaign": SourceMutant(
-        "raft.elections",
-        ("            self.tracker.is_voter(self.node)\n            and not"),
-        ("            bool(self.tracker.progress)\n            and not"),
-        "scenario transfer_refused",
-    ),
-    "campaigns while its log is being replaced": SourceMutant(
-        "raft.elections",
-        "            and not self.log.has_snapshot()\n",
-        "",
-        "check nobody_campaigns_while_its_log_is_replaced",
-    ),
-    "a candidate has no vote of its own": SourceMutant(
-        "raft.elections",
-        "            self.vote = self.node  #",
-        "            pass  #",
-        "seed 0",
-    ),
-    "a campaign in the old term": SourceMutant(
-        "raft.elections",
-        "self._enter_term(self.term + 1)",
-        "self._enter_term(self.term)",
-        "seed 0",
-    ),
-    "a pre-vote of an earlier question counts": SourceMutant(
-        "raft.elections",
-        "if m.pre and m.granted and m.term != self.term + 1:",
-        "if m.pre and m.granted and m.term != self.term + 1 and False:",
-        "check a_granted_pre_vote_is_of_the_question_that_was_asked",
-    ),
-    "a pre-vote is a vote": SourceMutant(
-        "raft.elections",
-        "if self.role is not asked:",
-        "if self.role is not asked and self.role is not Role.CANDIDATE:",
-        "scenario bad_input",
-    ),
-    "the last word of a voter counts": SourceMutant(
-        "raft.elections",
-        "self.votes.setdefault(voter, granted)",
-        "self.votes[voter] = granted",
-        "harmless: a voter says one thing in a term",
-    ),
-    "a leader begins without an entry": SourceMutant(
-        "raft.elections",
-        ('        self._append_own(EntryKind.NOOP, b"")\n        self._maybe_leave'),
-        "        self._maybe_leave",
-        "scenario bad_input",
-    ),
-    "a new leader forgets the change that is under way": SourceMutant(
-        "raft.elections",
-        "        self.pending_configuration_index = self.log.last\n",
-        "",
-        "seed 5",
-    ),
-    "votes although a leader of the term is known": SourceMutant(
-        "raft.elections",
-        "(self.vote is None and self.leader is None)",
-        "self.vote is None",
-        "harmless: that leader has the votes of a majority, so nobody else gets them",
-    ),
-    "a pre-vote takes the vote": SourceMutant(
-        "raft.elections",
-        ("        if not m.pre:\n            self.election_elapsed = 0\n"),
-        ("        if True:\n            self.election_elapsed = 0\n"),
-        "seed 1",
-    ),
-    "a vote is given once and not repeated": SourceMutant(
-        "raft.elections",
-        "free = self.vote == m.sender or (",
-        "free = (",
-        "scenario durability_vote_forgotten_at_restart",
-    ),
-    "learns a commit index of another log": SourceMutant(
-        "raft.elections",
-        "or not self.log.holds(commit, commit_term) or",
-        "or commit > self.log.last or",
-        "seed 34",
-    ),
-    "the longer log wins, whatever its term": SourceMutant(
-        "raft.elections",
-        "return (m.last_term, m.last_index) >= (self.log.last_term, self.log.last)",
-        "return m.last_index >= self.log.last",
-        "seed 76",
-    ),
-    "an equal log is not good enough": SourceMutant(
-        "raft.elections",
-        "return (m.last_term, m.last_index) >= (",
-        "return (m.last_term, m.last_index) > (",
-        "seed 0",
-    ),
-    "the later term wins, however short its log": SourceMutant(
-        "raft.elections",
-        "return (m.last_term, m.last_index) >= (self.log.last_term, self.log.last)",
-        "return m.last_term >= self.log.last_term",
-        "seed 1",
-    ),
-    "a node without a log votes": SourceMutant(
-        "raft.elections",
-        "if self.log.last == 0 and not self.tracker.progress:",
-        "if self.log.last < 0:",
-        "scenario durability_wiped_disk_rejoins",
-    ),
-    "an older vote of its own counts": SourceMutant(
-        "raft.elections",
-        "if self.role is Role.CANDIDATE and term == self.term:",
-        "if self.role is Role.CANDIDATE:",
-        "check a_durable_vote_of_an_earlier_campaign_does_not_count",
-    ),
     "what follows the commit index is not taken": SourceMutant(
         "raft.replication",
         "if m.prev_index < log.committed:",
@@ -381,66 +267,6 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "if read.round <= confirmed + 1]",
         "scenario reads_asked_just_before_a_heartbeat",
     ),
-    "voters change in one step": SourceMutant(
-        "raft.membership",
-        "outgoing = now.voters if set(voters) != set(now.voters) else ()",
-        "outgoing = now.voters if False else ()",
-        "seed 5",
-    ),
-    "a learner is promoted without its own entry": SourceMutant(
-        "raft.membership",
-        "needed = max(self.log.last - self.settings.promote_lag, self.configurations[-1][0])",
-        "needed = self.log.last - self.settings.promote_lag",
-        "seed 0 churning",
-    ),
-    "a learner is promoted without the log": SourceMutant(
-        "raft.membership",
-        "return peer is not None and peer.match >= needed",
-        "return peer is not None",
-        "scenario learners",
-    ),
-    "the end of a joint membership is proposed twice": SourceMutant(
-        "raft.membership",
-        "now.is_joint and self.pending_configuration_index <= self.log.applied:",
-        "now.is_joint:",
-        "seed 5",
-    ),
-    "a removed leader stays": SourceMutant(
-        "raft.membership",
-        'self._farewell = self._append_own(EntryKind.NOOP, b"").index',
-        'self._append_own(EntryKind.NOOP, b"")',
-        "scenario membership_joint_election_by_the_old",
-    ),
-    "the term of a snapshot is not taken": SourceMutant(
-        "raft.membership",
-        "self._become_follower(max(self.term, meta.term), None)",
-        "self._become_follower(self.term, None)",
-        "check the_term_of_a_snapshot_is_taken",
-    ),
-    "a snapshot does not change who counts": SourceMutant(
-        "raft.membership",
-        "        self.tracker.switch(self.node, self.configurations[0][1], meta.index)\n",
-        "",
-        "seed 9",
-    ),
-    "changes from before a snapshot take effect after it": SourceMutant(
-        "raft.membership",
-        "        self._handed_configurations.clear()\n",
-        "",
-        "check a_change_from_before_a_snapshot_has_no_effect_after_it",
-    ),
-    "compaction drops the membership that follows it": SourceMutant(
-        "raft.membership",
-        "history[1][0] <= meta.index:",
-        "history[1][0] <= meta.index + 1:",
-        "check compaction_keeps_the_membership_of_its_index",
-    ),
-    "compaction keeps one membership too many": SourceMutant(
-        "raft.membership",
-        "history[1][0] <= meta.index:",
-        "history[1][0] < meta.index:",
-        "harmless: whoever looks for one finds the later one",
-    ),
     "a snapshot carries the membership before its last entry": SourceMutant(
         "raft.replication",
         "if since <= index:",
@@ -452,12 +278,6 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "if term < 0 or index > self.log.applied:",
         "if term < 0:",
         "check a_snapshot_is_of_what_is_applied",
-    ),
-    "hands over to a learner": SourceMutant(
-        "raft.membership",
-        "if to == self.node or to not in self.tracker.configuration.voters:",
-        "if to == self.node or to not in self.tracker.progress:",
-        "check only_a_voter_is_handed_the_lead",
     ),
     "who leaves with a joint membership is forgotten": SourceMutant(
         "raft.messages",
@@ -495,23 +315,11 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "        if False:\n",
         "check the_word_to_campaign_is_said_until_it_is_obeyed",
     ),
-    "a removed leader leaves without a word": SourceMutant(
-        "raft.membership",
-        "            if heir is not None:\n",
-        "            if False:\n",
-        "scenario membership_leader_removes_itself",
-    ),
     "uncommitted bytes are never committed": SourceMutant(
         "raft.core",
         "self.uncommitted_bytes = max(0, self.uncommitted_bytes - size)",
         "self.uncommitted_bytes = max(0, self.uncommitted_bytes)",
         "seed 2",
-    ),
-    "what is applied stays on the hands": SourceMutant(
-        "raft.membership",
-        "self._applying_bytes -= applying.pop(0)[1]",
-        "applying.pop(0)",
-        "seed 5",
     ),
     "a new commit index is no reason to save": SourceMutant(
         "raft.core",
@@ -543,12 +351,6 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "[one.recent_active for one in self._outgoing or self._incoming]",
         "scenario check_quorum_in_a_joint_membership_by_the_old",
     ),
-    "a hand-over is never given up": SourceMutant(
-        "raft.elections",
-        "            self.election_elapsed = 0\n            self.transfer_target = None\n",
-        "            self.election_elapsed = 0\n",
-        "check a_hand_over_that_does_not_come_is_given_up",
-    ),
     "all is kept for who has caught up": SourceMutant(
         "raft.replication",
         "            peer.offered_index = 0\n",
@@ -572,18 +374,6 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "if self._forwarded_reads[context] > self.settings.election_ticks:",
         "if False:",
         "scenario reads_reused_context",
-    ),
-    "what a snapshot replaces stays on the hands": SourceMutant(
-        "raft.membership",
-        "        self._applying_bytes = 0\n",
-        "",
-        "check what_a_snapshot_replaces_is_not_waited_for",
-    ),
-    "what a snapshot replaces is given back later": SourceMutant(
-        "raft.membership",
-        "        self._applying.clear()\n",
-        "",
-        "check what_a_snapshot_replaces_is_not_given_back",
     ),
     "what a member has said of its space outlives the lead": SourceMutant(
         "raft.tracker",
@@ -657,12 +447,6 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "        if False:\n            return Accepted",
         "test test_node what_is_in_the_log_is_not_appended_again_however_often_it_is_offered",
     ),
-    "what is applied counts as waiting for it": SourceMutant(
-        "raft.membership",
-        "next(iter(unapplied.values())) <= log.applied:",
-        "next(iter(unapplied.values())) < log.applied:",
-        "test test_node what_is_in_the_log_is_not_appended_again_however_often_it_is_offered",
-    ),
     "what an earlier leader has taken is not taken": SourceMutant(
         "raft.state",
         "        self._unapplied.clear()\n",
@@ -675,46 +459,16 @@ CORE_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "if False:\n            return Refusal.UNKNOWN_OFFER",
         "check a_refusal_counts_for_the_last_offer_alone",
     ),
-    "a member that has said nothing has space": SourceMutant(
-        "raft.membership",
-        "if one.low_on_space is False]",
-        "if not one.low_on_space]",
-        "test test_node a_leader_that_is_full_when_it_is_elected_hands_over_when_one_says_that_it_has_space",
-    ),
     "reads that wait for the first commit do not count": SourceMutant(
         "raft.reads",
         "if len(self._early_reads) + len(self._waiting_reads) >=",
         "if len(self._waiting_reads) >=",
         "test test_core reads_that_wait_are_bounded",
     ),
-    "a removed leader leaves at once": SourceMutant(
-        "raft.membership",
-        "and self._farewell and log.applied >= self._farewell:",
-        "and self._farewell:",
-        "scenario limits_of_what_is_passed_on",
-    ),
-    "a member that is silent is to lead": SourceMutant(
-        "raft.membership",
-        "if one.node in voters and (one.recent_active or one.was_active)]",
-        "if one.node in voters]",
-        "check the_heir_was_heard_of_lately",
-    ),
-    "a membership is changed again once the last change is committed": SourceMutant(
-        "raft.membership",
-        "return self.pending_configuration_index > self.log.applied or",
-        "return self.pending_configuration_index > self.log.committed or",
-        "seed 34",
-    ),
     "reads that were passed on to the last leader are forgotten": SourceMutant(
         "raft.state",
         "        self._lost_reads.extend(self._forwarded_reads)\n",
         "",
         "node seed 105",
-    ),
-    "a candidate does not say what is committed": SourceMutant(
-        "raft.elections",
-        "log.committed, log.term(log.committed))\n        for peer",
-        "0, 0)\n        for peer",
-        "scenario durability_wiped_disk_rejoins",
     ),
 }

@@ -19,13 +19,14 @@ from tests.raft import driver_checks, golden
 from tests.raft.core_checks import CORE_CHECKS
 from tests.raft.core_source_mutants import CORE_SOURCE_MUTANTS
 from tests.raft.driver_source_mutants import DRIVER_SOURCE_MUTANTS
+from tests.raft.election_source_mutants import ELECTION_SOURCE_MUTANTS
 from tests.raft.level_source_mutants import LEVEL_SOURCE_MUTANTS
 from tests.raft.part_checks import PART_CHECKS
 from tests.raft.script import Script
 from tests.raft.source_mutants import put_in_place
 from tests.raft.state_checks import STATE_CHECKS
 
-MUTANTS = {**CORE_SOURCE_MUTANTS, **DRIVER_SOURCE_MUTANTS, **LEVEL_SOURCE_MUTANTS}
+MUTANTS = {**CORE_SOURCE_MUTANTS, **ELECTION_SOURCE_MUTANTS, **DRIVER_SOURCE_MUTANTS, **LEVEL_SOURCE_MUTANTS}
 CAUGHT = [name for name, mutant in MUTANTS.items() if not mutant.caught_by.startswith("harmless: ")]
 CHECKS = {
     check.__name__.removeprefix("check_that_"): check
