@@ -1,13 +1,13 @@
 """Other S3 servers, from package registries, for `bench_peers`: how each is installed and started.
 
-They go to .cache/peers in the checkout. Missing are MinIO, of which no registry that is used here has a server, and
-SeaweedFS, whose module Go does not install by its name (it replaces modules of others).
+They go to .cache/peers in the checkout.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import secrets
 import shutil
@@ -93,6 +93,26 @@ def _versitygw(program: Path, folder: Path) -> contextlib.AbstractContextManager
     return running(command, port, Peer, ROOT_ACCESS_KEY=KEY, ROOT_SECRET_KEY=SECRET)
 
 
+def _minio(program: Path, folder: Path) -> contextlib.AbstractContextManager[Peer]:
+    port = free_port()
+    command: list[str | Path] = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}", folder]
+    return running(command, port, Peer, MINIO_ROOT_USER=KEY, MINIO_ROOT_PASSWORD=SECRET, MINIO_BROWSER="off")
+
+
+def _seaweedfs(program: Path, folder: Path) -> contextlib.AbstractContextManager[Peer]:
+    port = free_port()
+    users = folder / "users.json"
+    credentials = [{"accessKey": KEY, "secretKey": SECRET}]
+    users.write_text(json.dumps({"identities": [{"name": "bench", "credentials": credentials, "actions": ["Admin"]}]}))
+    command: list[str | Path] = [program, "server", "-dir", folder, "-ip", "127.0.0.1", "-s3", "-s3.port", str(port)]
+    command += ["-s3.config", users, "-master.telemetry=false"]
+    for part in ("master", "volume", "filer"):
+        command += [f"-{part}.port", str(free_port())]
+    for part in ("master", "volume", "filer", "s3"):
+        command += [f"-{part}.port.grpc", str(free_port())]
+    return running(command, port, Peer)
+
+
 _GARAGE = """
 metadata_dir = "{folder}/meta"
 data_dir = "{folder}/data"
@@ -163,14 +183,36 @@ def _find_moto() -> Path | None:
     return Path(found) if found else None
 
 
+#: Its module replaces modules of others, so that `go install` does not take it.
+_BUILD_SEAWEEDFS = """
+set -e
+module=github.com/seaweedfs/seaweedfs@v0.0.0-20261109003541-7506e5f91cd6
+go mod download "$module"
+source=$(go env GOMODCACHE)/$module
+copy=$(mktemp -d)
+trap 'chmod -R u+w "$copy" && rm -r "$copy"' EXIT
+cp -r "$source" "$copy/weed"
+cd "$copy/weed"
+chmod -R u+w .
+go build -o "$GOBIN/weed" ./weed
+"""
+
 KINDS = (
     Kind("bleepstore", lambda: Path(sys.executable), _ours, is_durable=True),
+    Kind(
+        "minio",
+        _cached("minio"),
+        _minio,
+        ("go", "install", "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"),
+        is_durable=True,
+    ),
     Kind(
         "versitygw",
         _cached("versitygw"),
         _versitygw,
         ("go", "install", "github.com/versity/versitygw/cmd/versitygw@latest"),
     ),
+    Kind("seaweedfs", _cached("weed"), _seaweedfs, ("sh", "-c", _BUILD_SEAWEEDFS)),
     Kind(
         "garage",
         _cached("bin/garage"),
