@@ -20,7 +20,7 @@ from bleepstore import Store
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.errors import BleepStoreError
 from bleepstore_server.admin.checks import LOW_SPACE, State
-from bleepstore_server.config import ServerConfig
+from bleepstore_server.config import AUDIT_URL, ServerConfig
 from bleepstore_server.master_keys import configured_keys
 from bleepstore_server.serving import check_backend
 
@@ -66,7 +66,9 @@ def examine(config: ServerConfig) -> Iterator[Finding]:
     yield from _versions(config)
     yield from _limits(config)
     yield from _tls(config)
-    yield from _port(config)
+    yield from _ports(config)
+    yield from _secret_files(config)
+    yield from _audit_logs(config)
     if config.in_memory:
         yield _ok("folder", "the store is in memory, and ends with the server")
     else:
@@ -142,20 +144,45 @@ def _private(check: str, path: Path) -> Iterator[Finding]:
         yield _ok(check, f"only its owner may read {path}")
 
 
-def _port(config: ServerConfig) -> Iterator[Finding]:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+def _ports(config: ServerConfig) -> Iterator[Finding]:
+    yield _port("port", config.host, config.port, "host and port")
+    if config.admin and config.admin_port is not None:  # without one, a server takes any that is free
+        yield _port("admin port", config.admin_host, config.admin_port, "admin_host and admin_port")
+
+
+def _port(check: str, host: str, port: int, settings: str) -> Finding:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((config.host, config.port))
+            probe.bind((host, port))
     except OSError as error:
-        yield _warning(
-            "port",
-            f"{config.host} port {config.port}: {error.strerror}",
-            "it is a server that runs already, or else name another by host and port",
+        return _warning(
+            check,
+            f"{host} port {port}: {error.strerror}",
+            f"it is a server that runs already, or else name another by {settings}",
         )
-    else:
-        yield _ok("port", f"{config.host} port {config.port} is free")
+    return _ok(check, f"{host} port {port} is free")
+
+
+def _secret_files(config: ServerConfig) -> Iterator[Finding]:
+    for name in (config.secret_key_file, config.admin_token_file, config.encryption_key_file):
+        if name is not None and Path(name).exists():
+            yield from _private("secrets", Path(name))
+
+
+def _audit_logs(config: ServerConfig) -> Iterator[Finding]:
+    """What the audit log goes to that is a file: to move it on needs its folder, too."""
+    for path in (Path(text).absolute() for text in config.audit_log if not AUDIT_URL.match(text)):
+        moves = config.audit_max_bytes and path.is_file()
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            advice = "chown it: while it cannot be written lines are lost, or changes refused (audit_full)"
+            yield _failure("audit log", f"this user may not write {path}", advice)
+        elif moves and not os.access(path.parent, os.W_OK | os.X_OK):
+            advice = "let it write to that folder, or set audit_max_bytes = 0 and rotate the log by other means"
+            yield _warning("audit log", f"this user may not rename {path.name} in {path.parent}", advice)
+        else:
+            yield _ok("audit log", f"this user may write {path}")
 
 
 # -- the folder
@@ -178,8 +205,6 @@ def _folder(folder: Path, config: ServerConfig) -> Iterator[Finding]:
         for name in ("catalog.db", "encryption.keys"):
             if (Path(config.data) / name).exists():
                 yield from _private("secrets", Path(config.data) / name)
-        if config.encryption_key_file is not None and Path(config.encryption_key_file).exists():
-            yield from _private("secrets", Path(config.encryption_key_file))
         yield from _store(config)
 
 

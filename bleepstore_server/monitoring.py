@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from bleepstore.errors import BleepStoreError
 from bleepstore.store import Store
 from bleepstore_server.response import Response
+from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:  # a program that is not watched needs none of it
     from _typeshed.wsgi import WSGIEnvironment
@@ -41,7 +43,10 @@ def is_ready(store: Store, audit: AuditLog | None) -> bool:
         store.ping()
         if audit is not None:
             audit.check()
-    except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
-        _log.warning("not ready", exc_info=error)
+    except (BleepStoreError, RequestError, OSError) as error:
+        _log.warning("not ready: %s", error)
+        return False
+    except Exception:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
+        _log.exception("not ready")
         return False
     return True

@@ -168,6 +168,7 @@ class Console:
             caller=outcome.caller,
             endpoint=self._endpoint(request),
             metrics=self._metrics,
+            audit=self._audit,
         )
         assert route.function is not None
         try:

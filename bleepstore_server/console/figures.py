@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,9 +9,9 @@ from collections.abc import Iterable, Mapping
 import attrs
 from prometheus_client.samples import Sample
 
-from bleepstore.errors import BleepStoreError
 from bleepstore_server.console.pages import shown_count, shown_size
 from bleepstore_server.console.visit import Visit
+from bleepstore_server.monitoring import is_ready
 
 
 @attrs.frozen(kw_only=True)
@@ -28,7 +27,7 @@ class Figures:
 def figures_of(visit: Visit) -> Figures:
     found = _sums(visit.metrics.samples()) if visit.metrics is not None else {}
     texts = visit.pages.texts["status"]
-    shown = {"is_ready": texts["ready" if _is_ready(visit) else "not_ready"]}
+    shown = {"is_ready": texts["ready" if is_ready(visit.store, visit.audit) else "not_ready"]}
     for name, sample, show in (
         ("buckets", "bleepstore_buckets_total", shown_count),
         ("objects", "bleepstore_objects_total", shown_count),
@@ -67,10 +66,3 @@ def _sums(samples: Iterable[Sample]) -> Mapping[str, float]:
         if sample.name == "bleepstore_http_requests_total" and sample.labels.get("status", "").startswith("5"):
             found[_ERRORS] += sample.value
     return found
-
-
-def _is_ready(visit: Visit) -> bool:
-    with contextlib.suppress(BleepStoreError, OSError):
-        visit.store.ping()
-        return True
-    return False

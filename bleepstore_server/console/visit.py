@@ -12,6 +12,7 @@ from bleepstore.access import Action, Caller
 from bleepstore.errors import S3Error
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
+from bleepstore_server.audit import AuditLog
 from bleepstore_server.console.pages import Pages, html
 from bleepstore_server.console.sessions import ConsoleSession
 from bleepstore_server.metrics.exposition import Metrics
@@ -43,6 +44,7 @@ class Visit:
     endpoint: str | None
     #: The figures of the server; None: nobody counts them.
     metrics: Metrics | None = None
+    audit: AuditLog | None = None
     error: RequestError | None = None
 
     # -- what is asked

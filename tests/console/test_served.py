@@ -99,3 +99,12 @@ def test_there_may_be_no_console_and_it_may_be_elsewhere(serve: Callable[..., Se
     assert (answer.status, answer.headers["Location"]) == (302, url)
     with pytest.raises(AssertionError, match="console_url: 'javascript:alert' is not a URL"):
         serve("--console-url", "javascript:alert", data=tmp_path / "wrong")
+
+
+def test_the_status_says_that_nothing_can_be_written_without_an_audit_log_that_must_be_whole(
+    serve: Callable[..., Served],
+) -> None:
+    served = serve("--audit-log", "/dev/full", "--audit-full", "refuse", "--workers", "1")
+    console = console_of(served)
+    figures = ask(console + "status/figures", headers=sign_in(console)).json()
+    assert figures["shown"]["is_ready"] == "not ready"

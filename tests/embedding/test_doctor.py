@@ -109,6 +109,45 @@ def test_a_port_that_is_taken_is_told(doctor: Doctor) -> None:
     assert (state, "in use" in detail) == ("warning", True)
 
 
+def test_an_admin_port_that_is_taken_is_told(doctor: Doctor) -> None:
+    assert "admin port" not in doctor(), "a server takes any that is free"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        assert doctor(admin_port=port)["admin port"][0] == "warning"
+        assert "admin port" not in doctor(admin_port=port, admin="false")
+    assert doctor(admin_port=port)["admin port"] == ("ok", f"127.0.0.1 port {port} is free", "")
+
+
+def test_secrets_in_files_are_looked_at_before_there_is_a_store(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("the-secret-of-the-server")
+    for mode, state in ((0o600, "ok"), (0o640, "warning")):
+        (tmp_path / "secret").chmod(mode)
+        assert doctor(access_key="ADMIN", secret_key_file=str(tmp_path / "secret"))["secrets"][0] == state
+    shutil.rmtree(tmp_path / "data")
+    assert doctor(admin_token_file=str(tmp_path / "secret"))["secrets"][0] == "warning"
+
+
+def test_an_audit_log_that_cannot_be_written_or_moved_on_is_told(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs tests as root may write everywhere."""
+    (tmp_path / "logs").mkdir()
+    path = tmp_path / "logs" / "audit"
+    denied: list[Path] = []
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in denied and may(path, mode))
+    assert "audit log" not in doctor(audit_log="syslog:")
+    assert doctor(audit_log=str(path))["audit log"][0] == "ok"
+    assert not path.exists(), "nothing is changed"
+    denied = [path.parent]
+    assert doctor(audit_log=str(path))["audit log"][0] == "failure"
+    path.touch()
+    assert doctor(audit_log=str(path))["audit log"][0] == "warning"
+    assert doctor(audit_log=str(path), audit_max_bytes="0")["audit log"][0] == "ok"
+    denied = [path]
+    assert doctor(audit_log=str(path))["audit log"][0] == "failure"
+
+
 def test_a_full_disk_is_told(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     found = os.statvfs("/")
     for blocks, state in ((0, "failure"), (500 * 1024 * 1024 // found.f_frsize, "warning")):

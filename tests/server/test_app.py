@@ -211,7 +211,7 @@ class _Empty:
         return b""
 
 
-def test_health_and_readiness(tmp_path: Path) -> None:
+def test_health_and_readiness(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = bleepstore.open(tmp_path)
     app = create_app(store, AppConfig())
     assert health(app, "/healthz") == (200, b"ok\n")
@@ -220,6 +220,9 @@ def test_health_and_readiness(tmp_path: Path) -> None:
     store.close()
     assert health(app, "/healthz")[0] == 200
     assert health(app, "/readyz")[0] == 503
+    assert [(one.getMessage(), one.exc_info) for one in caplog.records] == [
+        ("not ready: The store was closed: open it again.", None)
+    ]
 
 
 # -- every answer
