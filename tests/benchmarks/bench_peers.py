@@ -21,12 +21,14 @@ from typing import Any
 
 import attrs
 
+from tests.benchmarks.limits import BIG, limits
 from tests.benchmarks.peers import KINDS, Kind, Peer, install
 
-KIB, MIB = 1 << 10, 1 << 20
-BIG = 64 * MIB
+KIB = 1 << 10
 CONNECTIONS = (8, 64)
 BULK_CONNECTIONS = 2
+#: A request for a large body takes a tenth of a second and more: so long a row has a few dozen of them.
+BULK_SECONDS = 3.0
 BUCKETS = ("bench", "listed", "folders")
 
 
@@ -38,8 +40,8 @@ class Row:
     op: str
     size: int = KIB
     options: tuple[str, ...] = ()
-    #: Of what is shown in MB/s: how many requests are made, by few connections.
-    bulk: int = 0
+    #: Whether it is shown in MB/s, of few connections.
+    is_bulk: bool = False
 
 
 def _of(prefix: str, count: int, *more: str) -> tuple[str, ...]:
@@ -56,9 +58,9 @@ ROWS = (
     Row("list 1,000", "list", options=("-bucket", "listed")),
     Row("list with delimiter", "listd", options=("-bucket", "folders")),
     Row("DELETE", "delete"),
-    Row("PUT 64 MiB", "put", BIG, _of("g", 2, "-cycle"), bulk=8),
-    Row("GET 64 MiB", "get", BIG, _of("g", 2), bulk=24),
-    Row("multipart 5 x 8 MiB", "mp", bulk=6),
+    Row("PUT 64 MiB", "put", BIG, _of("g", 2, "-cycle"), is_bulk=True),
+    Row("GET 64 MiB", "get", BIG, _of("g", 2), is_bulk=True),
+    Row("multipart 5 x 8 MiB", "mp", is_bulk=True),
 )
 SHORT = {"PUT 1 KiB", "GET 1 KiB", "HEAD", "GET 64 KiB", "PUT 64 KiB", "list 1,000", "DELETE"}
 
@@ -75,12 +77,14 @@ class Load:
     peer: Peer
     seconds: float
 
-    def run(self, op: str, conns: int, size: int, *options: str, count: int = 0) -> dict[str, Any]:
+    def run(
+        self, op: str, conns: int, size: int, *options: str, count: int = 0, seconds: float | None = None
+    ) -> dict[str, Any]:
         """Its report. So many requests, or as many as fit in the time. Raises RuntimeError."""
         peer = self.peer
         command = [self.program, "-url", peer.url, "-key", peer.key, "-secret", peer.secret, "-pids", str(peer.pid)]
         command += ["-op", op, "-conns", str(conns), "-size", str(size), *options]
-        command += ["-n", str(count)] if count else ["-secs", str(self.seconds)]
+        command += ["-n", str(count)] if count else ["-secs", str(seconds or self.seconds)]
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         try:
             report: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
@@ -102,11 +106,12 @@ class Load:
             self.run("put", 8, 0, *_of(f"folder-{folder}/k", 20, "-cycle", "-bucket", "folders"), count=20)
 
     def measure(self, row: Row, conns: int) -> dict[str, Any]:
-        if row.bulk:
-            return self.run(row.op, BULK_CONNECTIONS, row.size, *row.options, count=row.bulk)
+        seconds = self.seconds
+        if row.is_bulk:
+            conns, seconds = BULK_CONNECTIONS, max(seconds, BULK_SECONDS)
         if row.op != "delete":
             try:
-                return self.run(row.op, conns, row.size, *row.options)
+                return self.run(row.op, conns, row.size, *row.options, seconds=seconds)
             except NoneDoneError:
                 return self.run(row.op, conns, row.size, *row.options, count=2 * conns)
         name = f"deleted-{conns}-"  # so many that they take about a second
@@ -116,27 +121,32 @@ class Load:
 
 
 def _show(report: dict[str, Any], row: Row) -> str:
-    if row.bulk:
-        return f"{report['MBps']:,.0f} MB/s"
+    if row.is_bulk:
+        own = 1000 * report["own_cores"] * report["secs"] / report["n"]
+        return f"{report['MBps']:,.0f} MB/s ({report['cpu_ms_per_k'] / 1000:.0f}, {own:.0f})"
     return f"{report['rps']:,.0f} ({report['cpu_ms_per_k']:.0f}, {report['p99']:.0f})"
 
 
 def measure(kind: Kind, rows: Sequence[Row], load: Load, table: dict[tuple[str, int], dict[str, str]]) -> None:
     """Add a server's column to the table, of (row, connections) -> name of the server -> what is shown."""
-    rows = [row for row in rows if not kind.is_static or row.op == "get"]
-    if not kind.is_static:
+    if kind.is_static:
+        rows = [row for row in rows if row.op == "get"]
+    elif kind.is_limit:
+        rows = [row for row in rows if row.is_bulk]
+    else:
         load.fill()
     for conns in CONNECTIONS:
         for row in rows:
-            if (row.bulk or row.op == "list") and conns != CONNECTIONS[0]:
+            if (row.is_bulk or row.op == "list") and conns != CONNECTIONS[0]:
                 continue
             try:
                 shown = _show(load.measure(row, conns), row)
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 print(f"{kind.name}: {row.name}: {error}", file=sys.stderr)
                 shown = "failed"
-            table.setdefault((row.name, BULK_CONNECTIONS if row.bulk else conns), {})[kind.name] = shown
-            print(f"{kind.name:11} {conns:3} {row.name:20} {shown}", file=sys.stderr, flush=True)
+            used = BULK_CONNECTIONS if row.is_bulk else conns
+            table.setdefault((row.name, used), {})[kind.name] = shown
+            print(f"{kind.name:11} {used:3} {row.name:20} {shown}", file=sys.stderr, flush=True)
 
 
 def _fill_folder(folder: Path) -> None:
@@ -153,6 +163,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5, help="how long each measurement takes")
     parser.add_argument("--short", action="store_true", help="fewer rows, and one peer")
     parser.add_argument("--only", help="names of servers, by commas")
+    parser.add_argument("--rows", default="", help="a part of the names of the rows that are measured")
     parser.add_argument("--install", action="store_true", help="fetch and build what is missing, and end")
     options = parser.parse_args()
     names = options.only.split(",") if options.only else [kind.name for kind in KINDS]
@@ -166,7 +177,7 @@ def main() -> None:
         return
     if options.s3load is None:
         sys.exit("the load generator is missing: name it by --s3load, or run tests.benchmarks.bench_server")
-    rows = [row for row in ROWS if row.name in SHORT or not options.short]
+    rows = [row for row in ROWS if options.rows in row.name and (row.name in SHORT or not options.short)]
     table: dict[tuple[str, int], dict[str, str]] = {}
     shown = []
     for kind in kinds:
@@ -175,7 +186,7 @@ def main() -> None:
             print(f"{kind.name} is skipped: it is not installed (--install)", file=sys.stderr)
             continue
         with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
-            if kind.is_static:
+            if kind.is_static or kind.is_limit:
                 _fill_folder(Path(name))
             try:
                 with kind.run(program, Path(name)) as peer:
@@ -184,12 +195,15 @@ def main() -> None:
                 print(f"{kind.name} is skipped: {error}", file=sys.stderr)
                 continue
         shown.append(kind)
-    print("Requests/s (microseconds of the server's processor time for each, p99 in ms).\n")
+    print("Requests/s (microseconds of the server's processor time for each, p99 in ms); of large bodies MB/s")
+    print("(milliseconds of the server's processor time for each request, and of the load generator's).\n")
     titles = [kind.name + (", durable" if kind.is_durable else "") for kind in shown]
     print("| connections | |", " | ".join(titles), "|")
     print("| ---: | --- |", " | ".join("---:" for _ in shown), "|")
     for (row_name, conns), cells in table.items():
         print(f"| {conns} | {row_name} |", " | ".join(cells.get(kind.name, "") for kind in shown), "|")
+    if any(kind.is_limit for kind in shown):
+        print("\nOne thread alone, MB/s:", ", ".join(f"{name} {speed:,.0f}" for name, speed in limits().items()))
 
 
 if __name__ == "__main__":

@@ -51,6 +51,8 @@ class Kind:
     is_durable: bool = False
     #: Whether it only serves files.
     is_static: bool = False
+    #: Whether it is no server but the limit of one: it serves files, and computes the MD5 of what it forgets.
+    is_limit: bool = False
 
 
 def free_port() -> int:
@@ -173,6 +175,11 @@ def _nginx(program: Path, folder: Path) -> contextlib.AbstractContextManager[Pee
     return running([program, "-p", folder, "-c", config, "-e", folder / "errors"], port, Peer)
 
 
+def _sockets(program: Path, folder: Path) -> contextlib.AbstractContextManager[Peer]:
+    port = free_port()
+    return running([program, "-m", "tests.benchmarks.limits", str(port), folder], port, Peer)
+
+
 def _cached(name: str) -> Callable[[], Path | None]:
     return lambda: (CACHE / name) if (CACHE / name).exists() else None
 
@@ -223,6 +230,7 @@ KINDS = (
     Kind("s3rver", _cached("s3rver/node_modules/.bin/s3rver"), _s3rver, ("npm", "install", "--silent", "s3rver")),
     Kind("moto", _find_moto, _moto),
     Kind("nginx", _find_nginx, _nginx, (sys.executable, "-m", "tests.clients.install", "nginx"), is_static=True),
+    Kind("sockets", lambda: Path(sys.executable), _sockets, is_limit=True),
 )
 
 
