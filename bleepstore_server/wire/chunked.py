@@ -20,7 +20,7 @@ import hmac
 import re
 
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.sigv4 import EMPTY_SHA256, ChunkSigner, sign
+from bleepstore_server.wire.sigv4 import EMPTY_SHA256, ChunkSigner
 
 _MAX_LINE = 4096
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
@@ -165,7 +165,7 @@ class ChunkedDecoder:
         signer = self._signer
         assert signer is not None
         to_sign = f"{algorithm}\n{signer.date}\n{signer.scope}\n{self._previous}\n{tail}"
-        computed = sign(signer.key, to_sign)
+        computed = signer.key.sign(to_sign)
         if not hmac.compare_digest(computed.encode(), given.encode("utf-8", "replace")):
             raise RequestError("SignatureDoesNotMatch", "The signature of a chunk does not match its data.")
         self._previous = computed

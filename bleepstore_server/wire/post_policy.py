@@ -77,7 +77,7 @@ def _verify_signature(
         access_key, date, signed_region = _parse_v4(form, region)
         secret = _look_up(lookup, access_key)
         key = sigv4.signing_key(secret.secret_key, date, signed_region, "s3")
-        computed, given = sigv4.sign(key, policy), form["x-amz-signature"]
+        computed, given = key.sign(policy), form["x-amz-signature"]
     else:
         for name in ("AWSAccessKeyId", "signature"):
             if name.lower() not in form:

@@ -56,7 +56,7 @@ class Secret(Protocol):
 SecretT = TypeVar("SecretT", bound=Secret)
 
 
-@attrs.frozen
+@attrs.define  # to make a frozen one takes three times as long
 class SignedRequest:
     """The signed parts of a request, as they were sent.
 
@@ -70,17 +70,46 @@ class SignedRequest:
     fields: dict[str, str]
 
 
+class SigningKey:
+    """Signs texts with HMAC-SHA256 (RFC 2104). Its hashes have taken in the key already; `hmac` would have them do that
+    for each text."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        """`key` has 32 bytes, fewer than a block of the hash."""
+        block = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def sign(self, text: str) -> str:
+        """The signature in hex."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
+@functools.lru_cache(maxsize=_MAX_CACHED_KEYS)  # it is asked for with every request
+def signing_key(secret: str, date: str, region: str, service: str) -> SigningKey:
+    """The key derived for a day, a region and a service."""
+    key = f"AWS4{secret}".encode()
+    for text in (date, region, service, "aws4_request"):
+        key = hmac.digest(key, text.encode(), "sha256")
+    return SigningKey(key)
+
+
 @attrs.frozen
 class ChunkSigner:
     """What it takes to verify the chunks that follow a signed request."""
 
-    key: bytes = attrs.field(repr=False)
+    key: SigningKey = attrs.field(repr=False)
     date: str
     scope: str
     seed: str
 
 
-@attrs.frozen
+@attrs.define  # to make a frozen one takes three times as long
 class Identity(Generic[SecretT]):
     """Who signed. `payload` is the declared x-amz-content-sha256; `chunks` is set for requests signed by header whose
     body comes in signed chunks.
@@ -95,38 +124,6 @@ class Identity(Generic[SecretT]):
     presigned: bool
     chunks: ChunkSigner | None
     from_query: Mapping[str, str] = _NO_FIELDS
-
-
-_keys: dict[tuple[str, str, str, str], bytes] = {}
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")
-
-
-@functools.lru_cache(maxsize=_MAX_CACHED_KEYS)
-def _begun(key: bytes) -> hmac.HMAC:
-    """An HMAC that has taken in its key, which `hmac.digest` does anew with each text."""
-    return hmac.new(key, digestmod="sha256")
-
-
-def sign(key: bytes, text: str) -> str:
-    """The signature of a text by a `signing_key`: its HMAC-SHA256 in hex."""
-    begun = _begun(key).copy()
-    begun.update(text.encode())
-    return begun.hexdigest()
-
-
-def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """The key derived for a day, a region and a service. Kept, for it is asked for with every request."""
-    name = (secret, date, region, service)
-    key = _keys.get(name)
-    if key is None:
-        key = _hmac(_hmac(_hmac(_hmac(f"AWS4{secret}".encode(), date), region), service), "aws4_request")
-        if len(_keys) >= _MAX_CACHED_KEYS:
-            _keys.clear()
-        _keys[name] = key
-    return key
 
 
 @functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # many requests come in one second
@@ -399,7 +396,7 @@ def in_hex(text: str) -> str:
     return text.encode("latin-1", "replace").hex(" ")
 
 
-def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: str) -> bytes:
+def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: str) -> SigningKey:
     """The signing key, if the signature is right. SDKs differ in what they encode: both spellings count.
 
     The second is made of the decoded request, so that no two requests that are read differently share a signature.
@@ -408,10 +405,10 @@ def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: s
     key = signing_key(secret, credential.date, credential.region, credential.service)
     given = claim.signature.encode("ascii", "replace")
     to_sign, canonical = string_to_sign(request, claim, payload, as_sent=True)
-    if hmac.compare_digest(sign(key, to_sign).encode(), given):
+    if hmac.compare_digest(key.sign(to_sign).encode(), given):
         return key
     again, _ = string_to_sign(request, claim, payload, as_sent=False)
-    if hmac.compare_digest(sign(key, again).encode(), given):
+    if hmac.compare_digest(key.sign(again).encode(), given):
         return key
     raise RequestError(
         "SignatureDoesNotMatch",
@@ -426,7 +423,8 @@ def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: s
     )
 
 
-_PAYLOADS = frozenset({UNSIGNED, SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER, UNSIGNED_TRAILER})
+#: EMPTY_SHA256 is that of each read.
+_PAYLOADS = frozenset({EMPTY_SHA256, UNSIGNED, SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER, UNSIGNED_TRAILER})
 
 
 def check_payload(text: str) -> str:
@@ -585,6 +583,6 @@ def presign(
     request = SignedRequest(method, path, pairs, {"host": host})
     claim = _Claim(_Credential(access_key, date[:8], region, "s3", scope), date, _names_of("host"), "")
     to_sign, _ = string_to_sign(request, claim, UNSIGNED, as_sent=True)
-    signature = sign(signing_key(secret_key, date[:8], region, "s3"), to_sign)
+    signature = signing_key(secret_key, date[:8], region, "s3").sign(to_sign)
     signed = "&".join(f"{name}={value or ''}" for name, value in pairs)
     return f"{path}?{signed}&X-Amz-Signature={signature}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bleepstore_server.wire.sigv4 import ChunkSigner
+from bleepstore_server.wire.sigv4 import ChunkSigner, SigningKey
 from tests.server.conftest import Server
 from tests.server.test_chunked import signed as signed_chunks
 from tests.server.tools import UNSIGNED, Refused, Wire
@@ -87,15 +87,16 @@ def test_chunks_that_are_right(server: Server, wire: Wire) -> None:
     headers = wire.sign("PUT", "/photos/b", given["headers"], given["payload"])
     date = headers["x-amz-date"]
     seed = headers["Authorization"].rpartition("=")[2]
-    signer = ChunkSigner(wire.key(date), date, f"{date[:8]}/us-east-1/s3/aws4_request", seed)
+    signing_key = wire.key(date)
+    signer = ChunkSigner(SigningKey(signing_key), date, f"{date[:8]}/us-east-1/s3/aws4_request", seed)
     parts = [b"hello" + b"." * 8192, b" world"]
-    answer = wire.send("PUT", "/photos/b", signed_chunks(parts, signer), headers, signed=False)
+    answer = wire.send("PUT", "/photos/b", signed_chunks(parts, signer, key=signing_key), headers, signed=False)
     assert answer.status == 200, answer
     for key, data in (("a", b"hello"), ("b", b"".join(parts))):
         with server.store.get_object("photos", key) as found:
             assert found.read() == data
             assert found.version.system.content_encoding is None
-    changed = signed_chunks(parts, signer).replace(b"world", b"wordl")
+    changed = signed_chunks(parts, signer, key=signing_key).replace(b"world", b"wordl")
     answer = wire.send("PUT", "/photos/c", changed, headers, signed=False)
     assert answer.status == 403
 
@@ -107,8 +108,9 @@ def test_a_signed_trailer_as_minio_go_frames_it(server: Server, wire: Wire, *, i
     given = chunked(b"", len(data), CRC, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
     headers = wire.sign("PUT", "/photos/m", given["headers"], given["payload"])
     date, seed = headers["x-amz-date"], headers["Authorization"].rpartition("=")[2]
-    signer = ChunkSigner(wire.key(date), date, f"{date[:8]}/us-east-1/s3/aws4_request", seed)
-    body = signed_chunks([data[:65_536], data[65_536:]], signer, CRC.encode() + b":" + value)
+    signing_key = wire.key(date)
+    signer = ChunkSigner(SigningKey(signing_key), date, f"{date[:8]}/us-east-1/s3/aws4_request", seed)
+    body = signed_chunks([data[:65_536], data[65_536:]], signer, CRC.encode() + b":" + value, signing_key)
     framed = body.replace(b"\r\nx-amz-trailer-signature", b"\n\r\nx-amz-trailer-signature")
     answer = wire.send("PUT", "/photos/m", framed, headers, signed=False)
     if not is_right:
