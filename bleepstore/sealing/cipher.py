@@ -216,11 +216,13 @@ class SealedReader(io.RawIOBase):
 
     def _decrypt(self, group: _Group, into: memoryview) -> None:
         cipher, index, is_last, sealed, _low, _high = group
+        begin, sealed_begin = 0, 0  # no slice of `into` has a name, which an error's traceback would keep
         try:
-            while len(sealed) > _SEALED_CHUNK:
-                cipher.decrypt_into(_nonce(index, False), sealed[:_SEALED_CHUNK], None, into[:CHUNK])
-                sealed, into, index = sealed[_SEALED_CHUNK:], into[CHUNK:], index + 1
-            cipher.decrypt_into(_nonce(index, is_last), sealed, None, into)
+            while len(sealed) - sealed_begin > _SEALED_CHUNK:
+                chunk = sealed[sealed_begin : sealed_begin + _SEALED_CHUNK]
+                cipher.decrypt_into(_nonce(index, False), chunk, None, into[begin : begin + CHUNK])
+                begin, sealed_begin, index = begin + CHUNK, sealed_begin + _SEALED_CHUNK, index + 1
+            cipher.decrypt_into(_nonce(index, is_last), sealed[sealed_begin:], None, into[begin:])
         except InvalidTag:
             raise BlobDamaged(self._name, f"chunk {index} of its encrypted bytes is not as it was written") from None
 
@@ -233,7 +235,8 @@ class SealedReader(io.RawIOBase):
         if self._failure is not None:
             raise self._failure
         try:
-            return self._read_into(memoryview(buffer).cast("B")[: self._left])
+            with memoryview(buffer) as whole, whole.cast("B") as octets, octets[: self._left] as view:
+                return self._read_into(view)
         except BaseException as error:
             self._failure = error
             raise
@@ -250,7 +253,8 @@ class SealedReader(io.RawIOBase):
             group = next(self._groups)
             size = group.high - group.low
             if size == group.plain_size and size <= len(view) - filled:
-                self._decrypt(group, view[filled : filled + size])
+                with view[filled : filled + size] as part:
+                    self._decrypt(group, part)
                 filled += size
             else:
                 data = memoryview(bytearray(group.plain_size))
