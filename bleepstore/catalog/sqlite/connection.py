@@ -45,9 +45,14 @@ def _set_checkpoint(connection: apsw.Connection) -> None:
     connection.pragma("journal_size_limit", CHECKPOINT_PAGES * PAGE_SIZE)
 
 
-def _set_memory(connection: apsw.Connection) -> None:
-    """The cache is bounded (8 MiB) and mapped reads are shared by all connections and processes."""
+def _set_cache(connection: apsw.Connection) -> None:
+    """It is bounded (8 MiB)."""
     connection.pragma("cache_size", -8192)
+
+
+def _map_file(connection: apsw.Connection) -> None:
+    """For readers: the bytes of larger objects are copied once less. A writer would gain nothing, and SQLite drops the
+    mapping with the cache, whenever another process has written: to map the file anew takes 10 microseconds."""
     connection.pragma("mmap_size", MAPPED_BYTES)
 
 
@@ -81,7 +86,7 @@ def open_writer(path: Path | None, *, replicated: bool = False) -> apsw.Connecti
         if replicated:
             _leave_durability_to_the_log(connection)
         _set_checkpoint(connection)
-    _set_memory(connection)
+    _set_cache(connection)
     connection.pragma("foreign_keys", "off")
     _keep_plans(connection)
     _refuse_nondeterminism(connection)
@@ -110,7 +115,8 @@ def open_reader(path: Path, *, read_only: bool = False) -> apsw.Connection:
         uri = f"file:{quote(str(path))}?immutable=1"
         connection = apsw.Connection(uri, flags=flags | apsw.SQLITE_OPEN_URI, statementcachesize=200)
     _set_patience(connection)
-    _set_memory(connection)
+    _set_cache(connection)
+    _map_file(connection)
     _keep_plans(connection)
     connection.pragma("query_only", "on")
     return connection
