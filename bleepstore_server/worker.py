@@ -76,7 +76,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None  # the certificate of now
         self._pool = Pool(self.cfg.threads)
         own, others = split(self.sockets, self.number, self.cfg.workers)
-        self._loop = Loop(self._settings(), self._pool, own, tls, self._begin_request, self._refuse, others)
+        self._loop = Loop(self._settings(), self._pool, own, tls, self._answer, self._refuse, others)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
         self._answers: GroupAnswers[Any] | None = None
         self._audit: AuditLog | None = None
@@ -190,7 +190,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
 
     # -- a request
 
-    def _begin_request(self, connection: Connection, head: Head, body: RequestBody) -> None:
+    def _answer(self, connection: Connection, head: Head, body: RequestBody) -> None:
+        """Answer a quick request, or have a thread of the pool do it. Runs as a task of the loop's thread."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
@@ -200,13 +201,11 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             assert self._admin is not None
             self._pool.start(partial(self._respond, self._admin, connection, head, body, environ))
             return
-        respond = partial(self._respond, self.wsgi, connection, head, body, environ)
         if self._is_quick(environ, self._loop.is_careful):
-            self._loop.begin(respond)
-        else:
-            self._pool.start(
-                respond if self._counts is None else partial(self._begin_queued, respond, time.monotonic())
-            )
+            self._respond(self.wsgi, connection, head, body, environ)
+            return
+        respond = partial(self._respond, self.wsgi, connection, head, body, environ)
+        self._pool.start(respond if self._counts is None else partial(self._begin_queued, respond, time.monotonic()))
 
     def _begin_queued(self, respond: Callable[[], None], since: float) -> None:
         if self._counts is not None:

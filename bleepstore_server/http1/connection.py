@@ -69,8 +69,9 @@ class Poller(Protocol):
     #: How long a connection may be idle from now on.
     idle_seconds: float
     leader: PoolThread | None
-    begin_request: Callable[[Connection, Head, RequestBody], None]
     refuse: Callable[[Connection, Refusal], None]
+
+    def begin_request(self, connection: Connection, head: Head, body: RequestBody) -> None: ...
 
     def watch(self, connection: Connection, events: int) -> None: ...
 

@@ -63,13 +63,13 @@ class Loop:
         pool: Pool,
         listeners: Sequence[Any],
         tls: ssl.SSLContext | None,
-        begin_request: Callable[[Connection, Head, RequestBody], None],
+        answer: Callable[[Connection, Head, RequestBody], None],
         refuse: Callable[[Connection, Refusal], None],
         others: Sequence[Any] = (),
     ) -> None:
-        """`others` are listeners of other workers: who waits there although they are served is taken in, too."""
+        """`answer` is called in a task for each request, `refuse` for what is none. `others` are listeners of other
+        workers: who waits there although they are served is taken in, too."""
         self.settings = settings
-        self.begin_request = begin_request
         self.refuse = refuse
         #: Called after each round, one after the other.
         self.after_round: list[Callable[[], object]] = []
@@ -87,6 +87,9 @@ class Loop:
         self.has_ended = False
         #: Connections for which there was no space.
         self.turned_away = 0
+        self._answer = answer
+        #: Requests of this round that have not begun.
+        self._requests: deque[tuple[Connection, Head, RequestBody]] = deque()
         self._pool = pool
         #: The thread that leads, while it offers the lead, and how often it did.
         self._offers: dict[PoolThread, bool] = {}
@@ -197,9 +200,9 @@ class Loop:
 
     def _run_round(self) -> None:
         """Wait until something is ready, or for a moment, and carry it out."""
-        posted, soon = self._posted, self._soon
+        posted, soon, requests = self._posted, self._soon, self._requests
         self._sleeps = True
-        events = self._poller.select(0 if posted or soon else _TICK_SECONDS)
+        events = self._poller.select(0 if posted or soon or requests else _TICK_SECONDS)
         self._sleeps = False
         _carry_out(soon, len(soon))
         for key, _mask in events:
@@ -212,6 +215,8 @@ class Loop:
                     data.close()
             else:
                 data()
+        while requests:
+            self.begin(self._answer_requests)
         while posted:
             _carry_out(posted, len(posted))
         for call in self.after_round:
@@ -222,6 +227,23 @@ class Loop:
         if now >= self._next_tick:
             self._next_tick = now + _TICK_SECONDS
             self._tick(now)
+
+    def begin_request(self, connection: Connection, head: Head, body: RequestBody) -> None:
+        """Have a request answered in this round. Called by the leader."""
+        self._requests.append((connection, head, body))
+
+    def _answer_requests(self) -> None:
+        """Answer the requests that have come. Runs as a task, which they share, since to begin one costs as much as to
+        parse a head: if one of them pauses, the next task goes on with the others, and if it hangs, the next leader."""
+        requests, thread = self._requests, self.leader
+        while requests and self.leader is thread:
+            self._offer_count += 1
+            connection, head, body = requests.popleft()
+            try:
+                self._answer(connection, head, body)
+            except Exception:  # noqa: BLE001  # as for a connection
+                _log.exception("a connection failed")
+                self.post(connection.close)
 
     def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,9 @@ from tests.stopping import stop
 from tests.tracing import can_trace
 
 Serve = Callable[..., Served]
+#: Of requests whose answers need nothing of them.
+HEAD: Any = None
+BODY: Any = None
 #: More than is kept in the catalog, and little enough for the loop's thread.
 SIZE = 100_000
 THREADS = 2
@@ -147,6 +151,69 @@ def test_a_catalog_that_hangs_holds_its_own_requests(serve: Serve, call: str, as
                 assert is_healthy(served)
             assert select.select([held], [], [], 0)[0] == [], "it still waits for the disk"
         assert held.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_request_that_hangs_leaves_those_that_came_with_it_to_the_next_leader() -> None:
+    loop: Loop
+    next_began, returned, done = threading.Event(), threading.Event(), threading.Event()
+    threads: dict[str, Any] = {}
+
+    def answer(connection: Any, _head: object, _body: object) -> None:
+        threads[connection] = threading.current_thread()
+        if connection == "hangs":
+            for _ in range(2):
+                loop.relieve()  # as the thread that watches does, meanwhile
+            next_began.wait(20)
+        elif connection == "next":
+            next_began.set()
+            threads["hangs"].post(returned.set)  # once it has nothing else to do
+            returned.wait(20)
+        elif connection == "last":
+            done.set()
+
+    def begin() -> None:
+        names: list[Any] = ["first", "hangs", "next", "last"]
+        for name in names:
+            loop.begin_request(name, HEAD, BODY)
+
+    pool = Pool(THREADS)
+    loop = Loop(Settings(), pool, [], None, answer, lambda *_: None)
+    loop.start()
+    loop.post(begin)
+    assert done.wait(20)
+    assert returned.is_set()
+    assert threads["first"] is threads["hangs"]
+    assert threads["last"] is threads["next"] is loop.leader is not threads["hangs"]
+    loop.post(loop.end)
+    pool.close()
+
+
+def test_many_quick_requests_of_one_round_are_no_hang(caplog: pytest.LogCaptureFixture) -> None:
+    loop: Loop
+    done = threading.Event()
+    leaders: list[object] = []
+
+    def answer(connection: Any, _head: object, _body: object) -> None:
+        loop.relieve()  # each takes as long as it takes until somebody looks again
+        leaders.append(loop.leader)
+        if connection == 9:
+            done.set()
+
+    def begin() -> None:
+        numbers: list[Any] = [*range(10)]
+        for number in numbers:
+            loop.begin_request(number, HEAD, BODY)
+
+    pool = Pool(THREADS)
+    loop = Loop(Settings(), pool, [], None, answer, lambda *_: None)
+    loop.start()
+    with caplog.at_level(logging.WARNING, "bleepstore.server"):
+        loop.post(begin)
+        assert done.wait(20)
+    assert len(set(leaders)) == 1
+    assert not caplog.records
+    loop.post(loop.end)
+    pool.close()
 
 
 def hang_once(loop: Loop) -> None:
