@@ -24,6 +24,7 @@ SIZES: Sequence[int] = tuple(1 << bits for bits in (8, 10, 12, 14, 16, 18, 20, 2
 BATCH_SIZES: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 #: The cells of a row of requests: three sums, then the buckets of three histograms with one more for what is larger.
+#: Bodies without bytes are in no bucket of sizes: they are what is missing there of all requests.
 IN, OUT, TIME = 0, 1, 2
 _TIMES = 3
 _INS = _TIMES + len(DURATIONS) + 1
@@ -75,13 +76,9 @@ class RequestCounts:
             if bytes_in:
                 row[IN] += bytes_in
                 row[_INS + bisect_left(SIZES, bytes_in)] += 1
-            else:
-                row[_INS] += 1
             if bytes_out:
                 row[OUT] += bytes_out
                 row[_OUTS + bisect_left(SIZES, bytes_out)] += 1
-            else:
-                row[_OUTS] += 1
             if error_code is not None:
                 self._refusal(error_code)[0] += 1
 
@@ -179,8 +176,13 @@ def times_of(row: Sequence[int]) -> Sequence[int]:
 
 
 def sizes_in_of(row: Sequence[int]) -> Sequence[int]:
-    return row[_INS:_OUTS]
+    return _with_empty(row, row[_INS:_OUTS])
 
 
 def sizes_out_of(row: Sequence[int]) -> Sequence[int]:
-    return row[_OUTS:]
+    return _with_empty(row, row[_OUTS:])
+
+
+def _with_empty(row: Sequence[int], sizes: Sequence[int]) -> Sequence[int]:
+    """The smallest bucket has the bodies without bytes too."""
+    return [sizes[0] + sum(times_of(row)) - sum(sizes), *sizes[1:]]

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from bleepstore.errors import NotModified
-from bleepstore.model import MAX_PAGE, Checksum, ChecksumType, DeletedObject, ObjectVersion, PartSummary
+from bleepstore.model import MAX_PAGE, NO_ATTRIBUTES, Checksum, ChecksumType, DeletedObject, ObjectVersion, PartSummary
 from bleepstore.store import DeleteFailure, StoredObject
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.object_lock import check_digest, lock_headers
@@ -89,14 +89,16 @@ def _part_number(exchange: Exchange) -> int | None:
 def _read_options(exchange: Exchange) -> dict[str, Any]:
     """What a request says of the object that it reads, as options of get_object and head_object."""
     request = exchange.request
-    return {
-        "version_id": exchange.version_id,
-        "range": h.byte_range(request.headers.get("range")),
-        "part_number": _part_number(exchange) if request.query else None,
-        "condition": h.read_condition(request.headers),
-        "customer_key": exchange.customer_key(),
-        "caller": exchange.caller,
-    }
+    options: dict[str, Any] = {"caller": exchange.caller}
+    if request.query:
+        options |= {"version_id": exchange.version_id, "part_number": _part_number(exchange)}
+    if not h.OF_READS.isdisjoint(request.headers):
+        options |= {
+            "range": h.byte_range(request.headers.get("range")),
+            "condition": h.read_condition(request.headers),
+            "customer_key": exchange.customer_key(),
+        }
+    return options
 
 
 def _overrides(exchange: Exchange, found: Headers) -> Headers:
@@ -139,22 +141,14 @@ def _unchanged(exchange: Exchange, error: NotModified) -> Response:
 
 def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     """The answer to a GET, but for its body."""
-    version = stored.version
+    version, request = stored.version, exchange.request
     exchange.object_size = version.size
-    with_checksum = exchange.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
-    checksum, parts_count = _checksum_of_body(stored) if with_checksum else (None, None)
     headers = h.object_headers(version, exchange.encryption_headers(version.attributes.encryption))
-    if version.attributes.tags and may_count_tags(exchange):
-        headers.append(("x-amz-tagging-count", str(len(version.attributes.tags))))
-    if version.attributes.retention is not None or version.attributes.legal_hold is not None:
-        headers += lock_headers(exchange, version)
-    if version.attributes.restoration is not None:
-        headers += h.restore_header(version.attributes.restoration, exchange.store.engine.clock())
-    if version.attributes.replication is not None:
-        headers.append(("x-amz-replication-status", version.attributes.replication.status.value))
+    if version.attributes is not NO_ATTRIBUTES:
+        headers += _more_headers(exchange, version)
     if version.expiry is not None:
         headers.append(expiration_header(version.expiry))
-    if exchange.request.query:
+    if request.query:
         headers = _overrides(exchange, headers)
     status = 200
     if stored.partial:
@@ -165,9 +159,24 @@ def _describe(exchange: Exchange, stored: StoredObject) -> Response:
             headers.pop()
     if stored.part is not None and version.parts_count is not None:
         headers.append(("x-amz-mp-parts-count", str(version.parts_count)))
-    if checksum is not None:
-        headers += h.checksum_headers(checksum, parts_count)
+    if "x-amz-checksum-mode" in request.headers and request.headers["x-amz-checksum-mode"].upper() == "ENABLED":
+        headers += h.checksum_headers(*_checksum_of_body(stored))
     return Response(status, headers)
+
+
+def _more_headers(exchange: Exchange, version: ObjectVersion) -> Headers:
+    """What a GET tells of tags, locks, archives and copies, where there are any."""
+    attributes = version.attributes
+    headers: Headers = []
+    if attributes.tags and may_count_tags(exchange):
+        headers.append(("x-amz-tagging-count", str(len(attributes.tags))))
+    if attributes.retention is not None or attributes.legal_hold is not None:
+        headers += lock_headers(exchange, version)
+    if attributes.restoration is not None:
+        headers += h.restore_header(attributes.restoration, exchange.store.engine.clock())
+    if attributes.replication is not None:
+        headers.append(("x-amz-replication-status", attributes.replication.status.value))
+    return headers
 
 
 def _checksum_of_body(stored: StoredObject) -> tuple[Checksum | None, int | None]:

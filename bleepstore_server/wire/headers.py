@@ -16,6 +16,7 @@ from bleepstore.digests import Algorithm
 from bleepstore.errors import NotModified
 from bleepstore.model import (
     NO_ATTRIBUTES,
+    NO_SYSTEM,
     STANDARD,
     STORAGE_CLASSES,
     ByteRange,
@@ -212,39 +213,49 @@ def restore_header(restoration: Restoration | None, now_ms: int) -> list[tuple[s
 
 def object_headers(version: ObjectVersion, more: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
     """The headers of a GET or HEAD that describe the object, and behind them `more`."""
-    system = version.attributes.system
+    attributes = version.attributes
     headers = [
         ("Last-Modified", http_date(version.modified_ms // 1000)),
         ("ETag", f'"{version.etag}"'),
         ("Accept-Ranges", "bytes"),
-        ("Content-Type", _field_text(system.content_type or DEFAULT_CONTENT_TYPE)),
+        ("Content-Type", _field_text(attributes.system.content_type or DEFAULT_CONTENT_TYPE)),
     ]
-    for name, value in (
+    if attributes.system is not NO_SYSTEM:
+        headers += _system_headers(attributes.system)
+    if version.is_versioned:
+        headers.append(("x-amz-version-id", version.version_id))
+    if attributes.storage_class != STANDARD:
+        headers.append(("x-amz-storage-class", attributes.storage_class))
+    if attributes.metadata:
+        headers += _metadata_headers(attributes.metadata)
+    headers += more
+    return headers
+
+
+def _system_headers(system: SystemMetadata) -> list[tuple[str, str]]:
+    """What describes the object, but for its type."""
+    named = (
         ("Content-Encoding", system.content_encoding),
         ("Content-Language", system.content_language),
         ("Content-Disposition", system.content_disposition),
         ("Cache-Control", system.cache_control),
         ("Expires", system.expires),
         ("x-amz-website-redirect-location", system.website_redirect_location),
-    ):
-        if value is not None:
-            headers.append((name, _field_text(value)))
-    if version.is_versioned:
-        headers.append(("x-amz-version-id", version.version_id))
-    if version.attributes.storage_class != STANDARD:
-        headers.append(("x-amz-storage-class", version.attributes.storage_class))
-    missing = 0
-    for name, value in version.attributes.metadata.items():
+    )
+    return [(name, _field_text(value)) for name, value in named if value is not None]
+
+
+def _metadata_headers(metadata: Mapping[str, str]) -> list[tuple[str, str]]:
+    headers = []
+    for name, value in metadata.items():
         shown = encode_word(value)
         if _TOKEN.fullmatch(name) and is_field_value(shown):
             headers.append((META + name, shown))
-        else:
-            missing += 1
+    missing = len(metadata) - len(headers)
     if missing:
         # "If some metadata contains unprintable characters, it's not returned. Instead, the x-amz-missing-meta header
         # is returned with a value of the number of unprintable metadata entries." A form or a program may send them.
         headers.append(("x-amz-missing-meta", str(missing)))
-    headers += more
     return headers
 
 
@@ -312,6 +323,8 @@ def _date(value: str | None) -> dt.datetime | None:
 _CONDITIONS = ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since")
 _CONDITION_NAMES = frozenset(name.lower() for name in _CONDITIONS)
 _READ_CONDITION_NAMES = _CONDITION_NAMES | {"if-range"}
+#: What a request to read an object may say of it, beside what its query does.
+OF_READS = _READ_CONDITION_NAMES | {"range"} | encryption.CUSTOMER_FIELDS
 
 
 def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadCondition | None:

@@ -98,6 +98,10 @@ def test_counters_add_up_over_the_workers(served: Served) -> None:
     assert grown("bleepstore_http_response_size_bytes_sum", method="GET", path=key) >= 12_000
     assert grown("bleepstore_http_request_size_bytes_bucket", method="PUT", path=key, le="256") == 0
     assert grown("bleepstore_http_request_size_bytes_bucket", method="PUT", path=key, le="4096") == 12
+    # What has no body is among the smallest.
+    assert grown("bleepstore_http_request_size_bytes_bucket", method="GET", path=key, le="256") == 13
+    assert grown("bleepstore_http_response_size_bytes_bucket", method="PUT", path=key, le="256") == 12
+    assert grown("bleepstore_http_response_size_bytes_bucket", method="GET", path=key, le="+Inf") == 13
     assert grown("bleepstore_bytes_received_total") >= 12_000
     assert grown("bleepstore_bytes_sent_total") >= 12_000
     assert grown("bleepstore_objects_total") == 12
