@@ -25,7 +25,6 @@ from bleepstore_server.wire import bodies, encryption, headers
 from bleepstore_server.wire.bodies import SentBody
 from bleepstore_server.wire.documents.text import encode_url
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.sigv4 import SignedRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -41,18 +40,14 @@ _OF_THE_BODY = frozenset({"x-amz-content-sha256", "x-amz-decoded-content-length"
                           "x-amz-trailer"})  # fmt: skip
 
 
-@attrs.define(slots=False, kw_only=True)  # cached_property
+@attrs.define(kw_only=True)
 class Request(SentBody):
     """What the operations ask of a request. Header names are in lower case; `query` has decoded values ("" if none).
 
     `headers` are those that were sent, and once the signature of a URL is verified also those that it covers.
     """
 
-    method: str
-    raw_path: str
-    raw_query: Sequence[tuple[str, str | None]]
     query: dict[str, str]
-    signed: SignedRequest = attrs.field(repr=False)
     bucket: str | None
     key: str | None
     virtual_host: bool
@@ -98,8 +93,8 @@ class Request(SentBody):
 
 #: Stands for a request that could not be read.
 UNPARSED = Request(
-    method="", raw_path="", raw_query=(), query={}, signed=SignedRequest("", "", (), {}), headers={}, bucket=None,
-    key=None, virtual_host=False, scheme="", host="", environ={},
+    method="", raw_path="", raw_query=(), headers={}, query={}, bucket=None, key=None, virtual_host=False, scheme="",
+    host="", environ={},
 )  # fmt: skip
 
 
@@ -396,14 +391,12 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
     host = headers.get("host", "")
     _check_framing(environ, headers, host)
     bucket, key, virtual_host = _locate(raw_path, host, domains)
-    method = environ["REQUEST_METHOD"]
     return Request(
-        method=method,
+        method=environ["REQUEST_METHOD"],
         raw_path=raw_path,
         raw_query=raw_query,
-        query=query,
-        signed=SignedRequest(method, raw_path, raw_query, headers),
         headers=headers,
+        query=query,
         bucket=bucket,
         key=key,
         virtual_host=virtual_host,

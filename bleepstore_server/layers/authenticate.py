@@ -94,7 +94,7 @@ class Authenticator:
         lookup = self.find_credential if token is None else self.find_signer(token)
         now = request.environ.get("bleepstore.signing_time", self._wall_clock() // 1000)
         identity: Identity[Signer] = sigv4.verify_header(
-            request.signed, authorization, lookup, now, self._region, lambda: digest, service
+            request, authorization, lookup, now, self._region, lambda: digest, service
         )
         if identity.payload != digest:
             raise RequestError("XAmzContentSHA256Mismatch")
@@ -106,7 +106,7 @@ class Authenticator:
         now_ms = self._wall_clock()
         identity = self._verify(request, now_ms // 1000)
         if identity is not None:
-            request.identity, request.payload = identity, identity.payload
+            request.identity = identity
             if identity.from_query:
                 request.add_fields(identity.from_query)
         identify(exchange, None if identity is None else identity.secret, now_ms)
@@ -128,7 +128,6 @@ class Authenticator:
             )
         if query:
             request.refuse_repeated_parameters()
-        signed = request.signed
         lookup: Callable[[str], Signer | None] = self.find_credential
         token = request.headers.get(TOKEN)
         if token is None and authorization is None:
@@ -143,14 +142,14 @@ class Authenticator:
             now = request.environ.get("bleepstore.signing_time", now)
             if authorization.startswith(sigv4.ALGORITHM + " "):
                 undeclared = None if self._require_content_sha256 else request.hash_body
-                return sigv4.verify_header(signed, authorization, lookup, now, self._region, undeclared)
+                return sigv4.verify_header(request, authorization, lookup, now, self._region, undeclared)
             if authorization.startswith("AWS "):
-                return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
+                return sigv2.verify_header(request, authorization, lookup, now, host_bucket)
             raise RequestError(
                 "InvalidArgument",
                 "Unsupported Authorization Type",
                 fields={"ArgumentName": "Authorization", "ArgumentValue": authorization},
             )
         if version_2:
-            return sigv2.verify_query(signed, query, lookup, now, host_bucket)
-        return sigv4.verify_query(signed, query, lookup, now, self._region)
+            return sigv2.verify_query(request, query, lookup, now, host_bucket)
+        return sigv4.verify_query(request, query, lookup, now, self._region)

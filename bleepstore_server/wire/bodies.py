@@ -9,7 +9,6 @@ import hmac
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
 import attrs
@@ -23,6 +22,7 @@ from bleepstore_server.wire.sigv4 import (
     SIGNED_CHUNKS_TRAILER,
     UNSIGNED,
     Identity,
+    SentHead,
     check_payload,
 )
 
@@ -46,11 +46,10 @@ FIELDS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm i
 _OTHER = frozenset({_FORM_ALGORITHM, "x-amz-checksum-mode", "x-amz-checksum-type"})
 
 
-@attrs.define(slots=False, kw_only=True)  # cached_property
-class SentBody:
-    """The body of a request. Header names are in lower case."""
+@attrs.define(kw_only=True)
+class SentBody(SentHead):
+    """A request and its body."""
 
-    headers: dict[str, str]
     environ: WSGIEnvironment
     #: Who signed, once that is known.
     identity: Identity[Any] | None = None
@@ -60,7 +59,7 @@ class SentBody:
     kept: IO[bytes] | None = None
     _decoder: ChunkedDecoder | None = None
 
-    @cached_property
+    @property
     def content_length(self) -> int | None:
         text = self.environ.get("CONTENT_LENGTH")
         if not text:
@@ -69,13 +68,15 @@ class SentBody:
             raise RequestError("BadRequest", "Content-Length is not a number.")
         return int(text)
 
-    @cached_property
+    @property
     def payload(self) -> str:
         """The declared x-amz-content-sha256; where one signed, that of the signature. Raises RequestError for one that
         cannot be."""
+        if self.identity is not None:
+            return self.identity.payload
         return check_payload(self.headers.get("x-amz-content-sha256", UNSIGNED))
 
-    @cached_property
+    @property
     def is_chunked(self) -> bool:
         """Whether the body is aws-chunked. Clients say it in either of two headers.
 
@@ -88,13 +89,14 @@ class SentBody:
         framed = "x-amz-decoded-content-length" in self.headers or "x-amz-trailer" in self.headers
         return framed and "aws-chunked" in encoding
 
-    @cached_property
+    @property
     def body_length(self) -> int | None:
         """The length of the body's data in bytes, where it is declared."""
         if not self.is_chunked:
-            if self.content_length is None and "chunked" not in self.headers.get("transfer-encoding", "").lower():
+            length = self.content_length
+            if length is None and "chunked" not in self.headers.get("transfer-encoding", "").lower():
                 raise RequestError("MissingContentLength")
-            return self.content_length
+            return length
         text = self.headers.get("x-amz-decoded-content-length")
         if text is None:
             raise RequestError("MissingContentLength", "An aws-chunked body needs x-amz-decoded-content-length.")
@@ -102,7 +104,7 @@ class SentBody:
             raise RequestError("InvalidArgument", "x-amz-decoded-content-length is not a number.")
         return int(text)
 
-    @cached_property
+    @property
     def trailer_names(self) -> tuple[str, ...]:
         """The names of the trailers that the header announces."""
         text = self.headers.get("x-amz-trailer")

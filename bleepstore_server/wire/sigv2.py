@@ -12,14 +12,12 @@ import hmac
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote_plus
 
-import attrs
-
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import (
     UNSIGNED,
     Identity,
     SecretT,
-    SignedRequest,
+    SentHead,
     check_payload,
     check_skew,
     fields_in_query,
@@ -60,10 +58,10 @@ def _read(text: str) -> str:
         return text
 
 
-def _resource_parameters(request: SignedRequest) -> list[str]:
+def _resource_parameters(request: SentHead) -> list[str]:
     """`name` or `name=value`, decoded as the operations read them, in the order of the names."""
     kept = []
-    for raw, value in request.query:
+    for raw, value in request.raw_query:
         name = unquote_plus(raw) if "%" in raw or "+" in raw else raw
         if name in RESOURCE_PARAMETERS:
             kept.append((name, value))
@@ -76,14 +74,16 @@ def _resource_parameters(request: SignedRequest) -> list[str]:
     return texts
 
 
-def _string_to_sign(request: SignedRequest, date: str, bucket: str | None, in_query: Mapping[str, str]) -> str:
+def _string_to_sign(
+    request: SentHead, raw_path: str, date: str, bucket: str | None, in_query: Mapping[str, str]
+) -> str:
     """`in_query` are header fields in the query, which count where no such field is sent."""
     fields = dict(in_query)
-    for name, value in request.fields.items():
+    for name, value in request.headers.items():
         if name.startswith("x-amz-") or name in ("content-md5", "content-type"):
             fields[name] = _read(value).strip(" \t")
     kept = _resource_parameters(request)
-    resource = (f"/{bucket}" if bucket else "") + request.raw_path + ("?" + "&".join(kept) if kept else "")
+    resource = (f"/{bucket}" if bucket else "") + raw_path + ("?" + "&".join(kept) if kept else "")
     lines = [request.method, fields.pop("content-md5", ""), fields.pop("content-type", ""), date]
     return "\n".join(lines) + "\n" + "".join(f"{name}:{fields[name]}\n" for name in sorted(fields)) + resource
 
@@ -93,7 +93,7 @@ def sign(secret_key: str, to_sign: str) -> str:
 
 
 def _verify(
-    request: SignedRequest,
+    request: SentHead,
     access_key: str,
     signature: str,
     date: str,
@@ -104,12 +104,12 @@ def _verify(
     secret = lookup(access_key)
     if secret is None:
         raise unknown_key(access_key)
-    to_sign = _string_to_sign(request, date, bucket, in_query)
+    path = request.raw_path
+    to_sign = _string_to_sign(request, path, date, bucket, in_query)
     spellings = [to_sign]
-    if bucket is None and request.raw_path.count("/") == 1 and request.raw_path != "/":
+    if bucket is None and path.count("/") == 1 and path != "/":
         # S3 knows a bucket by its name and a slash; SDKs sign that also where they send "/bucket" alone.
-        with_slash = attrs.evolve(request, raw_path=request.raw_path + "/")
-        spellings.append(_string_to_sign(with_slash, date, bucket, in_query))
+        spellings.append(_string_to_sign(request, f"{path}/", date, bucket, in_query))
     given = signature.encode("utf-8", "replace")
     if not any(hmac.compare_digest(sign(secret.secret_key, text).encode(), given) for text in spellings):
         raise RequestError(
@@ -125,7 +125,7 @@ def _verify(
 
 
 def verify_header(
-    request: SignedRequest,
+    request: SentHead,
     authorization: str,
     lookup: Callable[[str], SecretT | None],
     now: int,
@@ -135,19 +135,19 @@ def verify_header(
     access_key, colon, signature = authorization[len("AWS ") :].strip().partition(":")
     if not colon:
         raise RequestError("InvalidArgument", "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature")
-    amz_date = request.fields.get("x-amz-date")
-    text = amz_date or request.fields.get("date", "")
+    amz_date = request.headers.get("x-amz-date")
+    text = amz_date or request.headers.get("date", "")
     signed_at = parse_http_date(text) or parse_date(text)
     if signed_at is None:
         raise RequestError("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     check_skew(signed_at, now, text)
     secret = _verify(request, access_key, signature, "" if amz_date else text, lookup, bucket)
-    payload = check_payload(request.fields.get("x-amz-content-sha256") or UNSIGNED)
+    payload = check_payload(request.headers.get("x-amz-content-sha256") or UNSIGNED)
     return Identity(access_key, secret, payload, False, None)
 
 
 def verify_query(
-    request: SignedRequest,
+    request: SentHead,
     query: dict[str, str],
     lookup: Callable[[str], SecretT | None],
     now: int,
@@ -178,6 +178,6 @@ def verify_query(
                 raise RequestError("InvalidArgument", f"The query parameter {parameter} cannot be a header field.")
             in_query[parameter.lower()] = value.strip(" \t")
     secret = _verify(request, access_key, query["Signature"], expires, lookup, bucket, in_query)
-    declared = request.fields.get("x-amz-content-sha256") or in_query.get("x-amz-content-sha256")
+    declared = request.headers.get("x-amz-content-sha256") or in_query.get("x-amz-content-sha256")
     payload = check_payload(declared or UNSIGNED)
     return Identity(access_key, secret, payload, True, None, in_query)

@@ -57,17 +57,17 @@ SecretT = TypeVar("SecretT", bound=Secret)
 
 
 @attrs.define  # to make a frozen one takes three times as long
-class SignedRequest:
-    """The signed parts of a request, as they were sent.
+class SentHead:
+    """The head of a request, as it was sent: what a signature covers.
 
-    `raw_path` is the path of the request target, percent-encoded; `query` its raw (name, value) pairs, value None where
-    there was no "="; `fields` are the header fields by their lower-case names, with the bytes of values as Latin-1.
+    `raw_path` is the path of the request target, percent-encoded; `raw_query` its (name, value) pairs, value None where
+    there was no "="; `headers` are the header fields by their lower-case names, with the bytes of values as Latin-1.
     """
 
     method: str
     raw_path: str
-    query: RawQuery
-    fields: dict[str, str]
+    raw_query: RawQuery
+    headers: dict[str, str]
 
 
 class SigningKey:
@@ -237,14 +237,14 @@ def _parse_authorization(text: str, service: str) -> tuple[_Credential, _SignedN
     return credential, _names_of(fields["SignedHeaders"]), fields["Signature"]
 
 
-def _header_claim(request: SignedRequest, authorization: str, service: str) -> _Claim:
+def _header_claim(request: SentHead, authorization: str, service: str) -> _Claim:
     # What many requests have in common is parsed once: all but the signature, where that comes last, as it mostly does.
     text, name, signature = authorization.rpartition("Signature=")
     text = f"{text}{name}" if text.endswith((" ", ",")) and "," not in signature else authorization
     credential, signed, found = _parse_authorization(text, service)
-    date = request.fields.get("x-amz-date")
+    date = request.headers.get("x-amz-date")
     if date is None:
-        seconds = parse_http_date(request.fields.get("date", ""))
+        seconds = parse_http_date(request.headers.get("date", ""))
         if seconds is None:
             raise RequestError("AccessDenied", _NO_DATE)
         date = _format_date(seconds)
@@ -342,11 +342,11 @@ def _check_scope(claim: _Claim, region: str | None, error: str) -> None:
         )
 
 
-def _check_covered(request: SignedRequest, signed: _SignedNames) -> None:
+def _check_covered(request: SentHead, signed: _SignedNames) -> None:
     """ "The CanonicalHeaders list must include the HTTP host header and any x-amz-* headers in the request." """
     if "host" not in signed.covered:
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": "host"})
-    left_out = [name for name in request.fields if name not in signed.covered and name.startswith("x-amz-")]
+    left_out = [name for name in request.headers if name not in signed.covered and name.startswith("x-amz-")]
     if left_out:
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": ", ".join(left_out)})
 
@@ -369,8 +369,8 @@ def _encode(text: str) -> str:
     return quote(unquote_to_bytes(text.replace("+", " ")), safe=_UNRESERVED)
 
 
-def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
-    fields, lines = request.fields, ""
+def _canonical_headers(request: SentHead, names: Sequence[str]) -> str:
+    fields, lines = request.headers, ""
     for name in names:
         value = fields.get(name, "").strip(_BLANKS)
         if "  " in value:
@@ -379,12 +379,12 @@ def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
     return lines
 
 
-def string_to_sign(request: SignedRequest, claim: _Claim, payload: str, *, as_sent: bool) -> tuple[str, str]:
+def string_to_sign(request: SentHead, claim: _Claim, payload: str, *, as_sent: bool) -> tuple[str, str]:
     """(string to sign, canonical request)."""
     path = request.raw_path if as_sent else quote(unquote_to_bytes(request.raw_path), safe="/" + _UNRESERVED)
     canonical = (
         f"{request.method}\n{path or '/'}\n"
-        f"{_canonical_query(request.query, as_sent=as_sent) if request.query else ''}\n"
+        f"{_canonical_query(request.raw_query, as_sent=as_sent) if request.raw_query else ''}\n"
         f"{_canonical_headers(request, claim.signed.names)}\n{claim.signed.text}\n{payload}"
     )
     digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
@@ -396,7 +396,7 @@ def in_hex(text: str) -> str:
     return text.encode("latin-1", "replace").hex(" ")
 
 
-def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: str) -> SigningKey:
+def _verify_claim(request: SentHead, claim: _Claim, secret: str, payload: str) -> SigningKey:
     """The signing key, if the signature is right. SDKs differ in what they encode: both spellings count.
 
     The second is made of the decoded request, so that no two requests that are read differently share a signature.
@@ -448,7 +448,7 @@ def unknown_key(access_key: str) -> RequestError:
 
 
 def verify_header(
-    request: SignedRequest,
+    request: SentHead,
     authorization: str,
     lookup: Callable[[str], SecretT | None],
     now: int,
@@ -472,7 +472,7 @@ def verify_header(
     secret = lookup(access_key)
     if secret is None:
         raise unknown_key(access_key)
-    declared = request.fields.get("x-amz-content-sha256")
+    declared = request.headers.get("x-amz-content-sha256")
     if declared is None:
         if undeclared is None:
             raise RequestError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
@@ -486,7 +486,7 @@ def verify_header(
 
 
 def verify_query(
-    request: SignedRequest,
+    request: SentHead,
     query: dict[str, str],
     lookup: Callable[[str], SecretT | None],
     now: int,
@@ -512,9 +512,9 @@ def verify_query(
     return Identity(access_key, secret, payload, True, None, fields)
 
 
-def _payload_of_url(request: SignedRequest, in_url: str) -> str:
+def _payload_of_url(request: SentHead, in_url: str) -> str:
     """The payload that a URL declares, or a header, which says more than a URL that was signed for any payload."""
-    payload = check_payload(request.fields.get("x-amz-content-sha256") or in_url)
+    payload = check_payload(request.headers.get("x-amz-content-sha256") or in_url)
     if in_url not in (UNSIGNED, payload):
         raise RequestError(
             "InvalidRequest", "The x-amz-content-sha256 of the request is not the one that its URL was signed with."
@@ -580,7 +580,7 @@ def presign(
         *([] if token is None else [(TOKEN_IN_QUERY, quote(token, safe=_UNRESERVED))]),
         ("X-Amz-SignedHeaders", "host"),
     ]
-    request = SignedRequest(method, path, pairs, {"host": host})
+    request = SentHead(method, path, pairs, {"host": host})
     claim = _Claim(_Credential(access_key, date[:8], region, "s3", scope), date, _names_of("host"), "")
     to_sign, _ = string_to_sign(request, claim, UNSIGNED, as_sent=True)
     signature = signing_key(secret_key, date[:8], region, "s3").sign(to_sign)

@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 
 from bleepstore_server.wire import sigv4
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.sigv4 import Identity, SignedRequest, parse_date, presign, verify_header, verify_query
+from bleepstore_server.wire.sigv4 import Identity, SentHead, parse_date, presign, verify_header, verify_query
 
 # "Examples: Signature Calculations" of the S3 API reference.
 ACCESS, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -45,13 +45,13 @@ def amz(payload: str = EMPTY, date: str = DATE) -> list[tuple[str, str]]:
     return [("x-amz-content-sha256", payload), ("x-amz-date", date)]
 
 
-GET = SignedRequest("GET", "/test.txt", [], dict([HOST, ("range", "bytes=0-9"), *amz()]))
+GET = SentHead("GET", "/test.txt", [], dict([HOST, ("range", "bytes=0-9"), *amz()]))
 GET_AUTH = authorization(
     "host;range;x-amz-content-sha256;x-amz-date",
     "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
 )
 PUT_SHA = hashlib.sha256(b"Welcome to Amazon S3.").hexdigest()
-PUT = SignedRequest(
+PUT = SentHead(
     "PUT",
     "/test%24file.text",
     [],
@@ -63,11 +63,11 @@ PUT_AUTH = authorization(
     "date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
     "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
 )
-LIFECYCLE = SignedRequest("GET", "/", [("lifecycle", None)], dict([HOST, *amz()]))
+LIFECYCLE = SentHead("GET", "/", [("lifecycle", None)], dict([HOST, *amz()]))
 LIFECYCLE_AUTH = authorization(
     "host;x-amz-content-sha256;x-amz-date", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"
 )
-LIST = SignedRequest("GET", "/", [("max-keys", "2"), ("prefix", "J")], dict([HOST, *amz()]))
+LIST = SentHead("GET", "/", [("max-keys", "2"), ("prefix", "J")], dict([HOST, *amz()]))
 LIST_AUTH = authorization(
     "host;x-amz-content-sha256;x-amz-date", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
 )
@@ -78,7 +78,7 @@ LIST_AUTH = authorization(
     [(GET, GET_AUTH, EMPTY), (PUT, PUT_AUTH, PUT_SHA), (LIFECYCLE, LIFECYCLE_AUTH, EMPTY), (LIST, LIST_AUTH, EMPTY)],
     ids=["get", "put", "lifecycle", "list"],
 )
-def test_the_published_examples(request_: SignedRequest, auth: str, payload: str) -> None:
+def test_the_published_examples(request_: SentHead, auth: str, payload: str) -> None:
     identity = verify_header(request_, auth, lookup, NOW)
     assert (identity.access_key, identity.payload, identity.presigned) == (ACCESS, payload, False)
     # Some clients leave out the spaces behind the commas.
@@ -97,7 +97,7 @@ def presigned(query: str, method: str = "GET", path: str = "/test.txt", *headers
     for item in query.split("&"):
         name, _, value = item.partition("=")
         raw.append((name, value))
-    request = SignedRequest(method, path, raw, dict([HOST, *headers]))
+    request = SentHead(method, path, raw, dict([HOST, *headers]))
     return request, dict(parse_qsl(query, keep_blank_values=True))
 
 
@@ -141,15 +141,15 @@ def test_what_botocore_signs_is_accepted(url: str, method: str) -> None:
         raw.append((name, value if equals else None))
     now = parse_date(request.headers["X-Amz-Date"])
     assert now is not None
-    signed = SignedRequest(method, path, raw, headers)
+    signed = SentHead(method, path, raw, headers)
     assert verify_header(signed, request.headers["Authorization"], lookup, now).access_key == ACCESS
     for broken in (
         attrs.evolve(signed, method="DELETE"),
         attrs.evolve(signed, raw_path=path + "x"),
-        attrs.evolve(signed, query=[*raw, ("versionId", "null")]),
-        attrs.evolve(signed, fields={**headers, "x-amz-meta-a": headers["x-amz-meta-a"] + "x"}),
-        attrs.evolve(signed, fields={**headers, "host": "evil:9000"}),
-        attrs.evolve(signed, fields={**headers, "x-amz-acl": "public-read"}),
+        attrs.evolve(signed, raw_query=[*raw, ("versionId", "null")]),
+        attrs.evolve(signed, headers={**headers, "x-amz-meta-a": headers["x-amz-meta-a"] + "x"}),
+        attrs.evolve(signed, headers={**headers, "host": "evil:9000"}),
+        attrs.evolve(signed, headers={**headers, "x-amz-acl": "public-read"}),
     ):
         with pytest.raises(RequestError) as refused:
             verify_header(broken, request.headers["Authorization"], lookup, now)
@@ -168,25 +168,25 @@ def test_what_we_presign_is_what_botocore_presigns() -> None:
     for name in parsed.keys() - {"X-Amz-Date", "X-Amz-Signature", "X-Amz-Credential"}:
         assert parsed[name] == theirs[name]
     raw: Any = [tuple(item.split("=", 1)) for item in query.split("&")]
-    signed = SignedRequest("GET", path, raw, {"host": "localhost:9000"})
+    signed = SentHead("GET", path, raw, {"host": "localhost:9000"})
     assert verify_query(signed, parsed, lookup, NOW).access_key == ACCESS
 
 
 # -- what is wrong with a header
 
 
-def refusal(request: SignedRequest, auth: str, now: int = NOW, region: str | None = None) -> RequestError:
+def refusal(request: SentHead, auth: str, now: int = NOW, region: str | None = None) -> RequestError:
     with pytest.raises(RequestError) as refused:
         verify_header(request, auth, lookup, now, region)
     return refused.value
 
 
-def without(name: str, request: SignedRequest = GET) -> SignedRequest:
-    return attrs.evolve(request, fields={n: value for n, value in request.fields.items() if n != name})
+def without(name: str, request: SentHead = GET) -> SentHead:
+    return attrs.evolve(request, headers={n: value for n, value in request.headers.items() if n != name})
 
 
-def replaced(name: str, value: str, request: SignedRequest = GET) -> SignedRequest:
-    return attrs.evolve(request, fields={**request.fields, name: value})
+def replaced(name: str, value: str, request: SentHead = GET) -> SentHead:
+    return attrs.evolve(request, headers={**request.headers, name: value})
 
 
 def test_any_change_of_what_was_signed_is_noticed() -> None:
@@ -194,7 +194,7 @@ def test_any_change_of_what_was_signed_is_noticed() -> None:
         attrs.evolve(GET, method="HEAD"),
         attrs.evolve(GET, raw_path="/Test.txt"),
         attrs.evolve(GET, raw_path="//test.txt"),
-        attrs.evolve(GET, query=[("acl", None)]),
+        attrs.evolve(GET, raw_query=[("acl", None)]),
         replaced("range", "bytes=0-10"),
         replaced("host", "otherbucket.s3.amazonaws.com"),
         replaced("x-amz-content-sha256", PUT_SHA),
@@ -284,12 +284,12 @@ def test_a_date_may_come_in_the_date_header_and_must_come_somewhere() -> None:
     request = without("x-amz-date", PUT)
     assert refusal(request, PUT_AUTH).code == "SignatureDoesNotMatch", "it was signed with both"
     assert refusal(without("x-amz-date"), GET_AUTH).code == "AccessDenied"
-    dated = attrs.evolve(GET, fields=dict([HOST, ("date", "soon")]))
+    dated = attrs.evolve(GET, headers=dict([HOST, ("date", "soon")]))
     assert refusal(dated, GET_AUTH).code == "AccessDenied"
 
 
 def test_the_host_and_every_amz_header_must_be_signed() -> None:
-    more = attrs.evolve(GET, fields={**GET.fields, "x-amz-acl": "public-read"})
+    more = attrs.evolve(GET, headers={**GET.headers, "x-amz-acl": "public-read"})
     error = refusal(more, GET_AUTH)
     assert (error.code, error.fields["HeadersNotSigned"]) == ("AccessDenied", "x-amz-acl")
     key = sigv4.signing_key(SECRET, "20130524", "us-east-1", "s3")
@@ -369,7 +369,7 @@ def test_a_presigned_url_of_zero_seconds_lives_for_its_second() -> None:
     target = presign("GET", "h", "/k", access_key=ACCESS, secret_key=SECRET, now=NOW, expires=0)
     path, _, query = target.partition("?")
     raw: Any = [tuple(item.split("=", 1)) for item in query.split("&")]
-    signed = SignedRequest("GET", path, raw, {"host": "h"})
+    signed = SentHead("GET", path, raw, {"host": "h"})
     parsed = dict(parse_qsl(query))
     assert isinstance(verify_query(signed, parsed, lookup, NOW), Identity)
     with pytest.raises(RequestError):
