@@ -304,7 +304,7 @@ def _blurred_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
             yield name.replace("_", "-"), environ[name]
 
 
-def _join_fields(sent: Iterable[tuple[str, str]]) -> dict[str, str]:
+def join_fields(sent: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Header fields by their names in lower case, the values of a repeated one joined by commas (RFC 9110 section
     5.3)."""
     lines = [(name.lower(), value) for name, value in sent]
@@ -386,8 +386,9 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
             if "%" in item or "+" in item:
                 name, value = _decode(name, unquote_plus), _decode(value, unquote_plus)
             query.setdefault(name, value)
-    sent = environ.get("bleepstore.headers")
-    headers = _join_fields(_blurred_headers(environ) if sent is None else sent)
+    headers = environ.get("bleepstore.headers")
+    if headers is None:
+        headers = join_fields(_blurred_headers(environ))
     host = headers.get("host", "")
     _check_framing(environ, headers, host)
     bucket, key, virtual_host = _locate(raw_path, host, domains)

@@ -35,6 +35,7 @@ with needing("server"):
     from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
     from bleepstore_server.app import create_app
+    from bleepstore_server.exchange import join_fields
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -60,7 +61,7 @@ class _Handler(WSGIRequestHandler):
         return True
 
     def run_wsgi(self) -> None:
-        self._sent = list(self.headers.items())
+        self._sent = join_fields(self.headers.items())
         expected = (self.headers.get("Expect") or "").strip(" \t").lower()
         self._awaits_continue = expected == "100-continue" and self.request_version != "HTTP/1.0"
         del self.headers["Expect"]

@@ -21,6 +21,7 @@ from bleepstore_server.wire.dates import http_date
 
 with needing("server,aws"):
     from bleepstore_server.app import create_app
+    from bleepstore_server.exchange import join_fields
     from bleepstore_server.layers.record import RecordedBytes, Recorder
 
 if TYPE_CHECKING:
@@ -362,10 +363,9 @@ def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> 
         target = f"?{query}"
     target = f"/{target}"
     path, _, query = target.partition("?")
-    fields = [(name.lower(), value) for name, value in headers]
-    names = dict(fields)
-    if "host" not in names:
-        fields.append(("host", host.removesuffix(_DEFAULT_PORT.get(scheme, ""))))
+    fields = join_fields(headers)
+    if "host" not in fields:
+        fields["host"] = host.removesuffix(_DEFAULT_PORT.get(scheme, ""))
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": method,
         "RAW_URI": target,
@@ -377,9 +377,9 @@ def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> 
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
         "HTTP_HOST": host,
-        "CONTENT_LENGTH": names.get("content-length", ""),
-        "CONTENT_TYPE": names.get("content-type", ""),
-        "HTTP_TRANSFER_ENCODING": names.get("transfer-encoding", ""),
+        "CONTENT_LENGTH": fields.get("content-length", ""),
+        "CONTENT_TYPE": fields.get("content-type", ""),
+        "HTTP_TRANSFER_ENCODING": fields.get("transfer-encoding", ""),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
         "wsgi.errors": sys.stderr,

@@ -1,8 +1,8 @@
 """The gunicorn worker: an event loop, a pool of threads, and the WSGI app between them.
 
 gunicorn gives the processes, the sockets, the signals and the settings; `bleepstore_server.http1` speaks HTTP. What S3
-clients need beyond WSGI is in the environ: `bleepstore.headers`, the fields as they were sent (WSGI cannot tell
-`x-amz-meta-my_key` from `x-amz-meta-my-key`), `bleepstore.awaits_continue`, `bleepstore.hurry`.
+clients need beyond WSGI is in the environ: `bleepstore.headers`, the fields by their names in lower case (WSGI cannot
+tell `x-amz-meta-my_key` from `x-amz-meta-my-key`), `bleepstore.awaits_continue`, `bleepstore.hurry`.
 
 An app may say of a request that it is quick: that it waits for nothing but a commit and, as a rule, a disk that answers
 at once. Quick requests run in the loop's thread; all others, and all of an app that says nothing, in the threads.

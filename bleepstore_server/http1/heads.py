@@ -20,12 +20,12 @@ _REQUEST_LINE = re.compile(r"([A-Z][A-Z0-9_$.-]{0,19}) ([!-~\x80-\xff]+) HTTP/1\
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: RFC 9110 section 5.5: "Field values containing CR, LF, or NUL characters are invalid and dangerous", and other
 #: control characters but the tab are invalid too.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROLS = bytes({*range(32), 127} - {ord("\t")})
 _DIGITS = re.compile(r"[0-9]{1,18}")
 #: The transfer codings that are registered, beside chunked.
 _CODINGS = frozenset({"compress", "deflate", "gzip", "identity", "x-compress", "x-gzip"})
 
-#: Name as sent -> (name in lower case, name in the environ or "" for what stays out of it). WSGI cannot tell `_` from
+#: Name as sent -> (name in lower case, its variable or "" for what is in no environ). WSGI cannot tell `_` from
 #: `-`: a name with `_` could pose as another. What clients make up must not fill the memory.
 _names: dict[str, tuple[str, str]] = {}
 _MAX_NAMES = 1000
@@ -71,20 +71,21 @@ class Limits:
 
 @attrs.define
 class Head:
-    """What a request says before its body. `fields` have names in lower case, in the order in which they were sent;
-    `variables` are those of the environ. `length` is None where the body ends by its chunks."""
+    """What a request says before its body. `fields` are by their names in lower case, the values of a repeated one
+    joined by commas (RFC 9110 section 5.3); `variables` are the same by their names in the environ of WSGI. `length` is
+    None where the body ends by its chunks."""
 
     method: str
     target: str
     minor: int
-    fields: list[tuple[str, str]]
+    fields: dict[str, str]
     variables: dict[str, str]
     length: int | None = 0
 
     @property
     def keeps_alive(self) -> bool:
         """Whether the client lets its connection go on (RFC 9112 section 9.3)."""
-        value = self.variables.get("HTTP_CONNECTION")
+        value = self.fields.get("connection")
         if value is None:
             return self.minor == 1
         options = [option.strip() for option in value.lower().split(",")]
@@ -94,7 +95,7 @@ class Head:
     def awaits_continue(self) -> bool:
         """ "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that expectation"
         (RFC 9110 section 10.1.1)."""
-        return self.minor == 1 and self.variables.get("HTTP_EXPECT", "").lower() == "100-continue"
+        return self.minor == 1 and self.fields.get("expect", "").lower() == "100-continue"
 
 
 def parse_head(data: bytes | bytearray, limits: Limits) -> Head:
@@ -107,30 +108,29 @@ def parse_head(data: bytes | bytearray, limits: Limits) -> Head:
     request_line = _REQUEST_LINE.fullmatch(lines[0])
     if request_line is None:
         raise RefusedHead(BAD_LINE)
-    fields: list[tuple[str, str]] = []
+    if len(data) > limits.field and any(len(line) > limits.field for line in lines[1:]):
+        raise RefusedHead(HEAD_TOO_LONG)
+    if len(data.translate(None, _CONTROLS)) + 2 * (len(lines) - 1) != len(data):
+        raise RefusedHead(BAD_FIELD)
+    fields: dict[str, str] = {}
     variables: dict[str, str] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        known = (_names.get(name) if colon else None) or _learn(name, colon)
+        lower, variable = (_names.get(name) if colon else None) or _learn(name, colon)
         value = value.strip(" \t")
-        fields.append((known[0], value))
-        variable = known[1]
-        if variable in variables:
-            variables[variable] += "," + value
-        elif variable:
+        if lower in fields:
+            value = f"{fields[lower]},{value}"
+        fields[lower] = value
+        if variable:
             variables[variable] = value
-        if len(line) > limits.field:
-            raise RefusedHead(HEAD_TOO_LONG)
-    if _CONTROL.search("".join([value for _name, value in fields])):
-        raise RefusedHead(BAD_FIELD)
-    if "," in variables.get("HTTP_HOST", ""):
+    if "," in fields.get("host", ""):
         # "A server MUST respond with a 400 (Bad Request) status code [...] to any request message that contains more
         # than one Host header field line or a Host header field with an invalid field value" (RFC 9112 section 3.2):
         # no host has the comma by which two lines are joined.
         raise RefusedHead(BAD_FIELD)
     method, target, minor = request_line.groups()
     head = Head(method, target, int(minor), fields, variables)
-    if "CONTENT_LENGTH" in variables or "HTTP_TRANSFER_ENCODING" in variables:
+    if "content-length" in fields or "transfer-encoding" in fields:
         head.length = _length(head)
     return head
 
@@ -157,7 +157,7 @@ def _learn(name: str, colon: str) -> tuple[str, str]:
 
 def _length(head: Head) -> int | None:
     """RFC 9112 section 6.3."""
-    length, coding = head.variables.get("CONTENT_LENGTH"), head.variables.get("HTTP_TRANSFER_ENCODING")
+    length, coding = head.fields.get("content-length"), head.fields.get("transfer-encoding")
     if coding is None:
         if length is None or not _DIGITS.fullmatch(length):  # two of them are joined by a comma
             raise RefusedHead(BAD_FRAMING)

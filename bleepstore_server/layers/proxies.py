@@ -47,11 +47,9 @@ class Proxies:
             environ["wsgi.url_scheme"] = scheme
         host = environ.get("HTTP_X_FORWARDED_HOST", "").split(",")[-1].strip()
         if host:
-            raw = environ.get("bleepstore.headers")
-            if raw is not None:
-                environ["bleepstore.headers"] = [
-                    (name, host if name.lower() == "host" else value) for name, value in raw
-                ]
+            fields = environ.get("bleepstore.headers", ())
+            if "host" in fields:
+                environ["bleepstore.headers"] = {**fields, "host": host}
             environ["HTTP_HOST"] = host
 
     def _is_trusted(self, address: _Address | None) -> bool:

@@ -25,6 +25,7 @@ import bleepstore
 from bleepstore_server import AppConfig, create_app, load_config
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.audit import AuditLog, FileTarget, SenderTarget, SyslogTarget
+from bleepstore_server.exchange import join_fields
 from bleepstore_server.monitoring import Monitoring
 from tests.admin.signing import Admin
 from tests.admin.test_listener import admin_url, ask
@@ -67,7 +68,7 @@ def environ_of(method: str, target: str, body: bytes) -> dict[str, Any]:
     return {
         "REQUEST_METHOD": method, "RAW_URI": target, "PATH_INFO": path, "QUERY_STRING": query,
         "REMOTE_ADDR": "127.0.0.1", "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body),
-        "wsgi.url_scheme": "http", "bleepstore.headers": [*fields.items()],
+        "wsgi.url_scheme": "http", "bleepstore.headers": join_fields(fields.items()),
     }  # fmt: skip
 
 
@@ -139,7 +140,7 @@ def test_what_is_kept_for_lines_is_short(audited: tuple[Any, Path]) -> None:
     app, path = audited
     long = "x" * 8000
     environ = environ_of("Y" * 8000, f"/{long}", b"")
-    environ["bleepstore.headers"].append(("User-Agent", long))
+    environ["bleepstore.headers"]["user-agent"] = long
     app(environ, lambda *_: None)
     (line,) = lines_of(path, 1)
     assert line["bucket"] == long

@@ -96,7 +96,7 @@ def test_nothing_is_read_of_the_body_of_whoever_may_not_write(
         "RAW_URI": target,
         "SERVER_PROTOCOL": "HTTP/1.1",
         "CONTENT_LENGTH": "4",
-        "bleepstore.headers": [(name.upper(), value) for name, value in signed.items()],
+        "bleepstore.headers": {name.lower(): value for name, value in signed.items()},
         "bleepstore.hurry": lambda _hurried: seen.append("hurry"),
         "wsgi.input": Body(b"data"),
         "wsgi.input_terminated": True,

@@ -196,7 +196,7 @@ def test_the_address_of_the_client_is_what_our_proxies_saw(
 
 def health(app: Any, target: str, **headers: str) -> tuple[int, bytes]:
     environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "RAW_URI": target, "wsgi.input": _Empty()}
-    environ["bleepstore.headers"] = list(headers.items())
+    environ["bleepstore.headers"] = headers
     statuses: list[str] = []
 
     def start_response(status: str, _headers: Any, _error: Any = None) -> Any:

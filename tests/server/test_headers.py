@@ -27,7 +27,7 @@ from bleepstore import (
     WriteCondition,
 )
 from bleepstore.digests import digest, encode_value
-from bleepstore_server.exchange import Request, parse_request
+from bleepstore_server.exchange import Request, join_fields, parse_request
 from bleepstore_server.wire import bodies, tokens
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.errors import RequestError
@@ -46,7 +46,8 @@ class Everybody:
 def request(headers: dict[str, str] | list[tuple[str, str]], **environ: Any) -> Request:
     pairs = list(headers.items()) if isinstance(headers, dict) else headers
     latin = [(name, value.encode().decode("latin-1")) for name, value in pairs]
-    return parse_request({"REQUEST_METHOD": "PUT", "RAW_URI": "/b/k", "bleepstore.headers": latin, **environ})
+    fields = join_fields(latin)
+    return parse_request({"REQUEST_METHOD": "PUT", "RAW_URI": "/b/k", "bleepstore.headers": fields, **environ})
 
 
 def refusal(call: Any, *args: Any, **options: Any) -> str:
@@ -394,7 +395,7 @@ def test_an_unknown_trailer_is_refused() -> None:
     ],
 )
 def test_targets(target: str, bucket: str | None, key: str | None) -> None:
-    found = parse_request({"REQUEST_METHOD": "GET", "RAW_URI": target, "bleepstore.headers": []})
+    found = parse_request({"REQUEST_METHOD": "GET", "RAW_URI": target, "bleepstore.headers": {}})
     assert (found.bucket, found.key) == (bucket, key)
 
 
@@ -403,13 +404,13 @@ def test_targets(target: str, bucket: str | None, key: str | None) -> None:
     ["/b/%FF", "/%FF/k", "/b/%ED%A0%80", "/b?prefix=%FF", "/b?%FF=1", "/b/\xff", "/b/\u00c3\u00bc", "/b?\u00c3\u00bc"],
 )
 def test_a_target_that_is_not_percent_encoded_utf_8(target: str) -> None:
-    environ = {"REQUEST_METHOD": "GET", "RAW_URI": target, "bleepstore.headers": []}
+    environ = {"REQUEST_METHOD": "GET", "RAW_URI": target, "bleepstore.headers": {}}
     assert refusal(parse_request, environ) == "InvalidURI"
 
 
 def test_virtual_hosts() -> None:
     def locate(host: str, target: str = "/k") -> tuple[str | None, str | None]:
-        environ = {"REQUEST_METHOD": "GET", "RAW_URI": target, "bleepstore.headers": [("Host", host)]}
+        environ = {"REQUEST_METHOD": "GET", "RAW_URI": target, "bleepstore.headers": {"host": host}}
         found = parse_request(environ, ("s3.example.com",))
         return found.bucket, found.key
 
@@ -422,7 +423,7 @@ def test_virtual_hosts() -> None:
 
 
 def test_query_parameters() -> None:
-    environ = {"REQUEST_METHOD": "GET", "RAW_URI": "/b?acl&a=&b=1+2%2B&b=again&&c=%C3%BC=x", "bleepstore.headers": []}
+    environ = {"REQUEST_METHOD": "GET", "RAW_URI": "/b?acl&a=&b=1+2%2B&b=again&&c=%C3%BC=x", "bleepstore.headers": {}}
     found = parse_request(environ)
     assert found.query == {"acl": "", "a": "", "b": "1 2+", "c": "ü=x"}
     assert list(found.raw_query) == [("acl", None), ("a", ""), ("b", "1+2%2B"), ("b", "again"), ("c", "%C3%BC=x")]

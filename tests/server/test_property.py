@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import bleepstore
 from bleepstore import Caller, CannedAcl, Owner, Store
 from bleepstore_server import AppConfig, create_app
+from bleepstore_server.exchange import join_fields
 from bleepstore_server.router import ROUTES
 from tests.server.tools import UNSIGNED, Wire
 
@@ -164,7 +165,7 @@ def call(
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        "bleepstore.headers": list(fields.items()),
+        "bleepstore.headers": join_fields(fields.items()),
     }
     for name, value in fields.items():
         variable = name.upper().replace("-", "_")
@@ -448,7 +449,7 @@ def test_a_flood_is_refused_in_bounded_memory(
             "CONTENT_LENGTH": str(64 * 1024 * 1024),
             "wsgi.input": Flood(),
             "wsgi.url_scheme": "http",
-            "bleepstore.headers": list(headers.items()),
+            "bleepstore.headers": headers,
         }
         statuses: list[str] = []
 

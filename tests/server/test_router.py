@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore.model import OperationModel
 
-from bleepstore_server.exchange import Request, parse_request
+from bleepstore_server.exchange import Request, join_fields, parse_request
 from bleepstore_server.router import ROUTES, SHARED_ROWS, Resource, find_route
 from bleepstore_server.wire.errors import RequestError
 
@@ -18,7 +18,7 @@ ELSEWHERE = {"WriteGetObjectResponse"}
 
 
 def request(method: str, target: str, *headers: tuple[str, str]) -> Request:
-    return parse_request({"REQUEST_METHOD": method, "RAW_URI": target, "bleepstore.headers": list(headers)})
+    return parse_request({"REQUEST_METHOD": method, "RAW_URI": target, "bleepstore.headers": join_fields(headers)})
 
 
 def refusal(method: str, target: str, *headers: tuple[str, str]) -> str:

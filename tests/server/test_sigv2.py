@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote
 import attrs
 import pytest
 
-from bleepstore_server.exchange import parse_request
+from bleepstore_server.exchange import join_fields, parse_request
 from bleepstore_server.router import ROUTES
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv2 import RESOURCE_PARAMETERS, sign, verify_header, verify_query
@@ -142,7 +142,7 @@ def test_a_repeated_field_is_signed_as_one() -> None:
     """Its values are joined by commas without white space ("Constructing the CanonicalizedAmzHeaders element")."""
     date = "Tue, 27 Mar 2007 19:36:42 +0000"
     sent = [("Date", date), ("X-Amz-Meta-A", " fred "), ("x-amz-meta-b", "c"), ("x-amz-meta-a", "barney\t")]
-    environ = {"REQUEST_METHOD": "PUT", "RAW_URI": "/bucket/key", "bleepstore.headers": sent}
+    environ = {"REQUEST_METHOD": "PUT", "RAW_URI": "/bucket/key", "bleepstore.headers": join_fields(sent)}
     to_sign = f"PUT\n\n\n{date}\nx-amz-meta-a:fred,barney\nx-amz-meta-b:c\n/bucket/key"
     auth = f"AWS {ACCESS}:{sign(SECRET, to_sign)}"
     assert verify_header(parse_request(environ), auth, lookup, at(27, 19, 36, 42)).access_key == ACCESS
