@@ -321,7 +321,7 @@ class ChecksumType(enum.StrEnum):
     COMPOSITE = "COMPOSITE"
 
 
-@attrs.frozen
+@statically_frozen
 class Checksum:
     """An additional checksum: base64 of the digest's bytes (big-endian for the CRCs).
 

@@ -42,12 +42,10 @@ from bleepstore.model import (
     MAX_PAGE,
     NULL_VERSION,
     Bucket,
-    ByteRange,
     ObjectVersion,
     PartSummary,
 )
 from bleepstore.names import check_key, check_version_id
-from bleepstore.preconditions import ReadCondition
 from bleepstore.store.arguments import ReadOptions
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.new_objects import as_owned
@@ -65,9 +63,6 @@ _NEEDS_KEY = (
     "The correct parameters must be provided to retrieve the object."
 )
 _NEEDS_NO_KEY = "The encryption parameters are not applicable to this object."
-
-#: What a read asks for, of the object that is found.
-Span = Callable[[FoundObject], StoredObject]
 
 
 class StoredObjects:
@@ -238,25 +233,20 @@ class StoredObjects:
         data: bool,
     ) -> tuple[FoundObject, StoredObject]:
         """An object and the span of it that a read asks for, which is not refused before the backend was asked too."""
-        wanted, number, condition = options.get("range"), options.get("part_number"), options.get("condition")
-        span: Span = _whole
-        if wanted is not None or number is not None or condition is not None:
-            span = functools.partial(self._span, wanted=wanted, number=number, condition=condition)
-        customer_key = options.get("customer_key")
         found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
-        if customer_key is not None or found.version.attributes.encryption is not None:
-            self.check_customer_key(found.version, customer_key)
+        if not options and found.version.attributes.encryption is None:
+            return found, StoredObject(found.version, 0, found.version.size)
+        self.check_customer_key(found.version, options.get("customer_key"))
         try:
-            return found, span(found)
+            return found, self._span(found, options)
         except (Precondition, InvalidRange, InvalidPartNumber):
             if not self._engine.object_engine.is_outdated(found):
                 raise
         found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
-        return found, span(found)
+        return found, self._span(found, options)
 
-    def _span(
-        self, found: FoundObject, *, wanted: ByteRange | None, number: int | None, condition: ReadCondition | None
-    ) -> StoredObject:
+    def _span(self, found: FoundObject, options: ReadOptions) -> StoredObject:
+        wanted, number, condition = options.get("range"), options.get("part_number"), options.get("condition")
         version = found.version
         if condition is not None:
             check_read(condition, version, self._engine.clock())
@@ -269,7 +259,7 @@ class StoredObjects:
         if wanted is not None and (condition is None or range_counts(condition, version)):
             start, stop = resolve_range(wanted, version.size)
             return StoredObject(version, start, stop, partial=True)
-        return _whole(found)
+        return StoredObject(version, 0, version.size)
 
     def list_object_parts(
         self,
@@ -349,7 +339,3 @@ class StoredObjects:
             return ()
         with self._engine.catalog.read() as reader:
             return reader.object_parts(version)
-
-
-def _whole(found: FoundObject) -> StoredObject:
-    return StoredObject(found.version, 0, found.version.size)

@@ -68,6 +68,16 @@ def test_columns_give_back_what_was_stored() -> None:
     assert from_columns((None,) * len(COLUMNS)) is NO_ATTRIBUTES
 
 
+def test_equal_columns_give_one_instance_unless_they_hold_a_mapping() -> None:
+    plain = columns_of(ObjectAttributes(system=SystemMetadata(content_type="text/plain")))
+    assert from_columns(tuple(plain)) is from_columns(tuple(plain))
+    for given in (ObjectAttributes(metadata={"a": "b"}), ObjectAttributes(tags={"a": "b"})):
+        columns = tuple(columns_of(given))
+        first, second = from_columns(columns), from_columns(columns)
+        assert first.metadata is not second.metadata, "a program may change what it got"
+        assert first.tags is not second.tags, "likewise"
+
+
 @pytest.mark.parametrize(
     "attributes",
     [

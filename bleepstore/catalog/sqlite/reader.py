@@ -28,8 +28,7 @@ from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
     CREDENTIALS,
     FIND_USER,
-    OBJECT_COLUMNS,
-    OBJECT_WIDTH,
+    FOUND_COLUMNS,
     PART_COLUMNS,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
@@ -38,7 +37,7 @@ from bleepstore.catalog.sqlite.rows import (
     load_parts,
     make_bucket,
     make_credential,
-    make_object,
+    make_found,
     make_part,
     make_protected,
     make_upload,
@@ -68,9 +67,8 @@ _VERSIONS = "FROM bucket b CROSS JOIN object_version o {} ON o.bucket_id = b.buc
 _FROM, _FROM_BY_ID = _VERSIONS.format(""), _VERSIONS.format(BY_VERSION_ID)
 _OWNER = "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
 _DATA = "LEFT JOIN inline_data d ON d.inline_id = o.inline_id"
-_OWN_COLUMNS = "o.crc64nvme, o.bucket_id, -o.sequence"
-_HEAD_COLUMNS = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, {_OWN_COLUMNS}"
-_GET_COLUMNS = f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, {_OWN_COLUMNS}"
+_HEAD_COLUMNS = f"SELECT {FOUND_COLUMNS}, NULL"
+_GET_COLUMNS = f"SELECT {FOUND_COLUMNS}, d.data"
 _OBJECT = "WHERE b.name = ? AND o.noncurrent = 0 AND o.key = ?"
 _VERSION = f"WHERE b.name = ? AND o.key = ? AND {VERSION_BY_ID}"
 _HEAD = f"{_HEAD_COLUMNS} {_FROM} {_OWNER} {_OBJECT}"
@@ -201,7 +199,7 @@ class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQuerie
         if type(key) is not str:
             check_type("key", key)
         row = self.connection.execute(_GET if with_data else _HEAD, (bucket, key)).fetchone()
-        return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
+        return None if row is None else make_found(bucket, key, row)
 
     def find_version(self, bucket: str, key: str, version_id: str, *, with_data: bool) -> FoundObject | None:
         if version_id == NULL_VERSION:
@@ -210,13 +208,13 @@ class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQuerie
                 return current
         bindings = (bucket, key, version_id)
         row = self.connection.execute(_GET_VERSION if with_data else _HEAD_VERSION, bindings).fetchone()
-        return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
+        return None if row is None else make_found(bucket, key, row)
 
     def latest_version(self, bucket: str, key: str) -> FoundObject | None:
         row = self.connection.execute(_HEAD, (bucket, key)).fetchone()
         if row is None:
             row = self.connection.execute(_HEAD_NEWEST_OTHER, (bucket, key)).fetchone()
-        return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
+        return None if row is None else make_found(bucket, key, row)
 
     def protected_versions(self) -> list[ProtectedVersion]:
         rows = self.connection.execute(_PROTECTED).fetchall()

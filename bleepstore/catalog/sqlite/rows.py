@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from bleepstore.acl_rules import is_enforced
 from bleepstore.attributes import ATTRIBUTES, Attribute, dump, read_grants, read_retention, write_grants
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_COLUMNS
 from bleepstore.bucket_settings import from_documents
-from bleepstore.catalog.records import ProtectedVersion
+from bleepstore.catalog.records import FoundObject, ProtectedVersion
 from bleepstore.digests import Algorithm
 from bleepstore.model import (
     NO_ATTRIBUTES,
@@ -91,18 +92,26 @@ def _loader(attribute: Attribute) -> Callable[[str], Any]:
 
 
 _LOADERS = tuple((attribute.name, _loader(attribute)) for attribute in ATTRIBUTES)
+_unshared_of = operator.itemgetter(*(number for number, attribute in enumerate(ATTRIBUTES) if not attribute.is_frozen))
 
 
 def from_columns(columns: tuple[str | None, ...]) -> ObjectAttributes:
     """The attributes whose `ATTRIBUTE_COLUMNS` these are."""
     if columns == _ALL_ABSENT:
         return NO_ATTRIBUTES
+    return _load_attributes(columns) if any(_unshared_of(columns)) else _shared_attributes(columns)
+
+
+def _load_attributes(columns: tuple[str | None, ...]) -> ObjectAttributes:
     given: dict[str, Any] = {}
     for (name, load), text in zip(_LOADERS, columns, strict=True):
         if text is not None:
             given[name] = load(text)
     return ObjectAttributes(**given)
 
+
+#: Most objects have a content type alone, and there are few of them.
+_shared_attributes = functools.lru_cache(maxsize=1024)(_load_attributes)
 
 BUCKET_COLUMNS = (
     "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, b.versioning, "
@@ -183,22 +192,23 @@ def make_credential(row: tuple[Any, ...]) -> Credential:
 
 _OWN_OBJECT_COLUMNS = (
     "o.version_id, o.etag, o.size, o.modified_ms, o.owner_id, oo.display_name, o.checksum_algorithm, o.checksum_type, "
-    "o.checksum_value, o.parts_count, b.versioning IS NOT NULL, o.is_delete_marker, o.creator_id"
+    "o.checksum_value, o.parts_count, b.versioning IS NOT NULL, o.is_delete_marker, o.creator_id, o.handle, "
+    "o.crc64nvme, o.bucket_id, -o.sequence"
 )
 _OWN_OBJECT_WIDTH = _OWN_OBJECT_COLUMNS.count(",") + 1
-OBJECT_COLUMNS = ", ".join((_OWN_OBJECT_COLUMNS, *(f"o.{name}" for name in ATTRIBUTE_COLUMNS)))
-OBJECT_WIDTH = _OWN_OBJECT_WIDTH + len(ATTRIBUTE_COLUMNS)
+#: What `make_found` is given, before the bytes.
+FOUND_COLUMNS = ", ".join((_OWN_OBJECT_COLUMNS, *(f"o.{name}" for name in ATTRIBUTE_COLUMNS)))
 
 
 def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | None:
     return Checksum(_ALGORITHMS[algorithm], value, _CHECKSUM_TYPES[kind]) if algorithm else None
 
 
-def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
-    """Of a row that begins with OBJECT_COLUMNS, of which there are OBJECT_WIDTH."""
+def make_found(bucket: str, key: str, row: tuple[Any, ...]) -> FoundObject:
+    """Of a row of FOUND_COLUMNS and the object's bytes."""
     version_id, etag, size, modified_ms, owner_id, display_name, algorithm, kind, value = row[:9]
-    parts_count, is_versioned, is_delete_marker, creator_id = row[9:_OWN_OBJECT_WIDTH]
-    return ObjectVersion(
+    parts_count, is_versioned, is_marker, creator_id, handle, crc64nvme, bucket_id, sequence = row[9:_OWN_OBJECT_WIDTH]
+    version = ObjectVersion(
         bucket=bucket,
         key=key,
         version_id=version_id,
@@ -207,12 +217,13 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
         modified_ms=modified_ms,
         owner=_owner_of(owner_id, display_name or ""),
         creator_id=creator_id,
-        checksum=make_checksum(algorithm, kind, value) if algorithm else None,
-        attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
+        checksum=make_checksum(algorithm, kind, value),
+        attributes=from_columns(row[_OWN_OBJECT_WIDTH:-1]),
         parts_count=parts_count,
         is_versioned=is_versioned == 1,
-        is_delete_marker=is_delete_marker == 1,
+        is_delete_marker=is_marker == 1,
     )
+    return FoundObject(version, handle, row[-1], crc64nvme, bucket_id, sequence)
 
 
 _OWN_UPLOAD_COLUMNS = (
