@@ -3,6 +3,7 @@ finds out."""
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -346,12 +347,17 @@ def _locate(path: str, host: str, domains: Sequence[str]) -> tuple[str | None, s
 _HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9\-._~]+)?\])(?::[0-9]*)?")
 
 
+@functools.lru_cache(maxsize=128)  # a server has few names
+def _is_host(text: str) -> bool:
+    return _HOST.fullmatch(text) is not None
+
+
 def _check_framing(environ: WSGIEnvironment, headers: Mapping[str, str], host: str) -> None:
     """Refuse what RFC 9112 has every server refuse, also where the server in front of the app does not."""
     # "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host
     # header field and to any request message that contains more than one Host header field line or a Host header field
     # with an invalid field value." Two lines are joined by a comma, which no host has.
-    if not _HOST.fullmatch(host) and (host or environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+    if not _is_host(host) and (host or environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
         raise RequestError("BadRequest", "The request needs one Host header with the name of this server.")
     coding = headers.get("transfer-encoding")
     if coding is None:

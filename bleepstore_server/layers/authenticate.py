@@ -115,8 +115,10 @@ class Authenticator:
         """Who signed the request; None if nobody did."""
         authorization = request.headers.get("authorization") or None  # an empty one is none
         query = request.query
-        version_4 = bool(query) and ("X-Amz-Signature" in query or "X-Amz-Algorithm" in query)
-        version_2 = bool(query) and "Signature" in query
+        version_4 = version_2 = False
+        if query:
+            version_4 = "X-Amz-Signature" in query or "X-Amz-Algorithm" in query
+            version_2 = "Signature" in query
         given = (authorization is not None) + version_4 + version_2
         if not given:
             return None

@@ -23,6 +23,7 @@ from bleepstore_server.wire.sigv4 import (
     UNSIGNED,
     Identity,
     SentHead,
+    amz_names,
     check_payload,
 )
 
@@ -85,14 +86,12 @@ class SentBody(SentHead):
         """
         if self.payload.startswith("STREAMING-"):
             return True
-        encoding = self.headers.get("content-encoding", "").lower()
         framed = "x-amz-decoded-content-length" in self.headers or "x-amz-trailer" in self.headers
-        return framed and "aws-chunked" in encoding
+        return framed and "aws-chunked" in self.headers.get("content-encoding", "").lower()
 
-    @property
-    def body_length(self) -> int | None:
+    def _data_length(self, is_chunked: bool) -> int | None:
         """The length of the body's data in bytes, where it is declared."""
-        if not self.is_chunked:
+        if not is_chunked:
             length = self.content_length
             if length is None and "chunked" not in self.headers.get("transfer-encoding", "").lower():
                 raise RequestError("MissingContentLength")
@@ -128,13 +127,17 @@ class SentBody(SentHead):
 
         It raises RequestError when the body is cut off, badly framed, or not what was signed.
         """
-        length = self.body_length
-        sha256 = self.payload if len(self.payload) == 64 else None
-        if self.is_chunked:
+        is_chunked = self.is_chunked
+        return self._read_data(is_chunked, self._data_length(is_chunked))
+
+    def _read_data(self, is_chunked: bool, length: int | None) -> Iterator[bytes]:
+        payload = self.payload
+        sha256 = payload if len(payload) == 64 else None
+        if is_chunked:
             # A digest that is declared is that of the bytes as they are sent, framing and all.
             read, verify = (self.read_body, None) if sha256 is None else hashing(self.read_body, sha256)
             signer = None
-            if self.payload in (SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER):
+            if payload in (SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER):
                 signer = self.identity.chunks if self.identity is not None else None
                 if signer is None:
                     raise RequestError("InvalidRequest", "Signed chunks need a request that is signed in its headers.")
@@ -194,14 +197,16 @@ class SentBody(SentHead):
         """What the request says of its body, as options of put_object and put_part."""
         checksum = sent_checksum(self.headers)
         announced = announced_algorithm(self.headers, self.trailer_names, checksum)
-        trailing = announced is not None and self.is_chunked
+        is_chunked = self.is_chunked
+        trailing = announced is not None and is_chunked
         if trailing and checksum is not None:
             raise RequestError(
                 "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
             )
+        length = self._data_length(is_chunked)
         return {
-            "body": self.body(),
-            "size": self.body_length,
+            "body": self._read_data(is_chunked, length),
+            "size": length,
             "content_md5": self.headers.get("content-md5"),
             "checksum": checksum,
             "checksum_algorithm": announced if checksum is None else None,
@@ -225,14 +230,14 @@ def hurry(environ: WSGIEnvironment, hurried: bool = True) -> None:
 def sent_checksum(fields: Mapping[str, str]) -> Checksum | None:
     """The additional checksum among the fields, whose names are in lower case. Its value can be one."""
     found = []
-    for name, value in fields.items():
+    for name in amz_names(fields):
         if name.startswith("x-amz-checksum-") and name not in _OTHER:
             algorithm = FIELDS.get(name)
             if algorithm is None:
                 raise RequestError(
                     "InvalidRequest", "The algorithm type you specified in x-amz-checksum- header is invalid."
                 )
-            found.append(Checksum(algorithm, value))
+            found.append(Checksum(algorithm, fields[name]))
     if len(found) > 1:
         raise RequestError(
             "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."

@@ -38,7 +38,7 @@ from bleepstore_server.wire.documents.common import checksum_value
 from bleepstore_server.wire.documents.uploads import MAX_PARTS
 from bleepstore_server.wire.encoded_words import decode_words, encode_word
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.sigv4 import is_field_value
+from bleepstore_server.wire.sigv4 import amz_names, is_field_value
 
 META = "x-amz-meta-"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
@@ -88,10 +88,8 @@ _NOTHING: frozenset[str] = frozenset()
 def refuse_unsupported(headers: Mapping[str, str], applied: frozenset[str] = _NOTHING) -> None:
     """Refuse what this store does not do, or the operation. `applied` are headers that this operation knows, as not all
     do."""
-    for name in headers:
-        if name.startswith("x-amz-") and (name in _UNSUPPORTED or name.startswith(_UNSUPPORTED_KINDS)):
-            if name in applied:
-                continue
+    for name in amz_names(headers):
+        if name not in applied and (name in _UNSUPPORTED or name.startswith(_UNSUPPORTED_KINDS)):
             raise encryption.not_implemented(name)
 
 
@@ -126,9 +124,9 @@ def object_attributes(fields: Mapping[str, str], decode: Callable[[str], str] = 
     if redirect and not redirect.startswith(("/", "http://", "https://")):
         raise RequestError("InvalidRedirectLocation")
     metadata: dict[str, str] = {}
-    for name, value in fields.items():
+    for name in amz_names(fields):
         if name.startswith(META):
-            metadata[name[len(META) :]] = decode_words(decode(value))
+            metadata[name[len(META) :]] = decode_words(decode(fields[name]))
     kind = storage_class(fields) if "x-amz-storage-class" in fields else STANDARD
     tags = parse_tags(decode(fields["x-amz-tagging"])) if "x-amz-tagging" in fields else None
     attributes = NO_ATTRIBUTES

@@ -70,6 +70,16 @@ class SentHead:
     headers: dict[str, str]
 
 
+def amz_names(fields: Mapping[str, str]) -> tuple[str, ...]:
+    """The names that begin with x-amz-, of fields of a request by their names in lower case."""
+    return _amz_names(tuple(fields))
+
+
+@functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # a client sends the same fields with each of many requests
+def _amz_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name.startswith("x-amz-"))
+
+
 class SigningKey:
     """Signs texts with HMAC-SHA256 (RFC 2104). Its hashes have taken in the key already; `hmac` would have them do that
     for each text."""
@@ -346,8 +356,9 @@ def _check_covered(request: SentHead, signed: _SignedNames) -> None:
     """ "The CanonicalHeaders list must include the HTTP host header and any x-amz-* headers in the request." """
     if "host" not in signed.covered:
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": "host"})
-    left_out = [name for name in request.headers if name not in signed.covered and name.startswith("x-amz-")]
-    if left_out:
+    names = amz_names(request.headers)
+    if not signed.covered.issuperset(names):
+        left_out = [name for name in names if name not in signed.covered]
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": ", ".join(left_out)})
 
 
