@@ -83,7 +83,12 @@ def fetch_document(url: str) -> Mapping[str, Any]:
     deadline = time.monotonic() + _FETCH_SECONDS
     data = b""
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
-    with _opener.open(request, timeout=_SOCKET_SECONDS) as answer:
+    try:
+        answer = _opener.open(request, timeout=_SOCKET_SECONDS)
+    except urllib.error.HTTPError as refusal:  # which has the connection
+        refusal.close()
+        raise
+    with answer:
         while piece := answer.read1(64 * 1024):
             data += piece
             if len(data) > _MAX_DOCUMENT:

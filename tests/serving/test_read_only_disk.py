@@ -76,7 +76,8 @@ def status_of(url: str) -> int:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as refusal:
-        return refusal.code
+        with refusal:
+            return refusal.code
 
 
 def mount(*words: str) -> None:

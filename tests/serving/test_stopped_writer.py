@@ -27,7 +27,8 @@ def status_of(url: str) -> int:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as refusal:
-        return refusal.code
+        with refusal:
+            return refusal.code
 
 
 def test_a_server_refuses_writes_soon_and_goes_on_reading(serve: Serve) -> None:
