@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 #: Bytes that are taken from the socket at a time.
-PIECE = 256 * 1024
+PIECE = 1024 * 1024
 _MAX_LINE = 4096
 _MAX_TRAILERS = 16 * 1024
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\0]*)?")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
+import threading
 import zlib
 
 import pytest
 
+from bleepstore import digests
 from bleepstore.digests import (
     DIGEST_SIZES,
     Algorithm,
@@ -108,6 +110,32 @@ def test_a_digester_watches_what_passes() -> None:
     assert base64.b64decode(digester.values()[Algorithm.MD5]).hex() == digester.md5_hex
     assert base64.b64decode(digester.values()[Algorithm.SHA256]) == hashlib.sha256(b"abc").digest()
     assert base64.b64decode(digester.values()[Algorithm.CRC32]) == zlib.crc32(b"abc").to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_large_chunks_that_pass_have_the_digests_of_their_whole(algorithm: Algorithm) -> None:
+    chunks = [bytes([number]) * 200_000 for number in range(8)]
+    digester = Digester(algorithm, Algorithm.CRC64NVME)
+    assert list(digester.wrap([b"small", *chunks, b"end"])) == [b"small", *chunks, b"end"]
+    etag, values = digests_of(b"".join([b"small", *chunks, b"end"]), (algorithm, Algorithm.CRC64NVME))
+    assert (digester.md5_hex, digester.size) == (etag, 8 * 200_000 + 8)
+    assert digester.values() == {Algorithm.MD5: digester.values()[Algorithm.MD5], **values}
+
+
+def test_of_large_chunks_only_md5_has_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as long as all else that is done with a body, which goes on beside it: only so are both cores used."""
+    threads: set[str] = set()
+
+    def crc(data: bytes, previous: int = 0) -> int:
+        threads.add(threading.current_thread().name)
+        return zlib.crc32(data, previous)
+
+    monkeypatch.setitem(digests._CRCS, Algorithm.CRC32, (crc, digests._CRCS[Algorithm.CRC32][1], 4))
+    seen: set[str] = set()
+    for _ in Digester(Algorithm.CRC32).wrap([bytes(200_000)] * 4):
+        seen.update(thread.name for thread in threading.enumerate())
+    assert threads == {threading.current_thread().name}
+    assert "bleepstore-digest" in seen
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
