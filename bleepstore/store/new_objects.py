@@ -158,7 +158,7 @@ def as_owned(found: FoundObject, bucket: Bucket) -> FoundObject:
 def page_as_owned(page: _Page, bucket: Bucket) -> _Page:
     """A page of a listing, likewise."""
     owner_id, at = bucket.owner.id, page.OWNER
-    if is_enforced(bucket.settings) and any(row[at] != owner_id for row in page.rows):
+    if is_enforced(bucket.settings) and not {row[at] for row in page.rows} <= {owner_id}:
         owned_rows = [(*row[:at], owner_id, *row[at + 1 :]) for row in page.rows]
         return attrs.evolve(page, rows=owned_rows)
     return page

@@ -134,36 +134,37 @@ def contents(rows: list[Row], encode: Encoder, names: Names | None, statuses: It
     """The rows of an ObjectPage as `Contents`, with their owners if there are `names`. `statuses` are what
     `restore_status` says."""
     owners, times, checksums = _Owners(names), _Times(), _Checksums()
-    pieces: list[str] = []
-    for row, key, status in zip(rows, encode.each([row[0] for row in rows]), statuses, strict=False):
-        _key, modified_ms, etag, size, storage_class, owner_id, algorithm, checksum_type = row
-        pieces += (
-            "<Contents><Key>", key, "</Key><LastModified>", times[modified_ms // 1000],
-            "</LastModified><ETag>&quot;", etag, checksums[algorithm, checksum_type], str(size),
-            "</Size>", owners[owner_id], "<StorageClass>", storage_class, "</StorageClass>", status, "</Contents>",
-        )  # fmt: skip
-    return Markup(pieces)
+    keys = encode.each([row[0] for row in rows])
+    return Markup(
+        [
+            f"<Contents><Key>{key}</Key><LastModified>{times[modified_ms // 1000]}</LastModified><ETag>&quot;{etag}"
+            f"{checksums[algorithm, checksum_type]}{size}</Size>{owners[owner_id]}<StorageClass>{storage_class}"
+            f"</StorageClass>{status}</Contents>"
+            for key, (_, modified_ms, etag, size, storage_class, owner_id, algorithm, checksum_type), status in zip(
+                keys, rows, statuses, strict=False
+            )
+        ]
+    )
 
 
 def versions(rows: list[Row], encode: Encoder, names: Names | None, statuses: Iterable[str] = NO_STATUSES) -> Markup:
     """The rows of a VersionPage as `Version` and `DeleteMarker`, in their order."""
     owners, times, checksums = _Owners(names), _Times(), _Checksums()
     pieces: list[str] = []
-    for row, key, status in zip(rows, encode.each([row[0] for row in rows]), statuses, strict=False):
+    for key, row, status in zip(encode.each([row[0] for row in rows]), rows, statuses, strict=False):
         _key, version_id, is_latest, is_delete_marker, modified_ms, etag, size = row[:7]
         storage_class, owner_id, algorithm, checksum_type = row[7:]
-        pieces += (
-            "<DeleteMarker><Key>" if is_delete_marker else "<Version><Key>", key, "</Key><VersionId>", version_id,
-            "</VersionId><IsLatest>true" if is_latest else "</VersionId><IsLatest>false",
-            "</IsLatest><LastModified>", times[modified_ms // 1000], "</LastModified>",
-        )  # fmt: skip
+        shown = (
+            f"<Key>{key}</Key><VersionId>{version_id}</VersionId><IsLatest>{'true' if is_latest else 'false'}"
+            f"</IsLatest><LastModified>{times[modified_ms // 1000]}</LastModified>"
+        )
         if is_delete_marker:
-            pieces += (owners[owner_id], "</DeleteMarker>")
-            continue
-        pieces += (
-            "<ETag>&quot;", etag, checksums[algorithm, checksum_type], str(size),
-            "</Size>", owners[owner_id], "<StorageClass>", storage_class, "</StorageClass>", status, "</Version>",
-        )  # fmt: skip
+            pieces.append(f"<DeleteMarker>{shown}{owners[owner_id]}</DeleteMarker>")
+        else:
+            pieces.append(
+                f"<Version>{shown}<ETag>&quot;{etag}{checksums[algorithm, checksum_type]}{size}</Size>"
+                f"{owners[owner_id]}<StorageClass>{storage_class}</StorageClass>{status}</Version>"
+            )
     return Markup(pieces)
 
 
