@@ -32,7 +32,7 @@ from bleepstore.errors import ObjectDamaged
 from bleepstore_server.allocator import keep_freed_memory
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig
 from bleepstore_server.http1.answers import GroupAnswers
-from bleepstore_server.http1.bodies import RequestBody, keep_memory
+from bleepstore_server.http1.bodies import RequestBody
 from bleepstore_server.http1.commits import GroupCommits
 from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.heads import Head, Limits, Refusal
@@ -101,7 +101,6 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             "wsgi.multiprocess": self.cfg.workers > 1,
             "wsgi.run_once": False,
         }
-        keep_memory()
         super().init_process()
 
     def init_signals(self) -> None:

@@ -13,13 +13,6 @@ _MAX_TRAILERS = 16 * 1024
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\0]*)?")
 
 
-def keep_memory() -> None:
-    """Have the C library keep the memory of pieces for the next ones: the system would take it back and give it anew,
-    page by page. glibc keeps twice as much as the largest block that was ever freed (mallopt(3), M_MMAP_THRESHOLD:
-    "adjusted dynamically")."""
-    bytes(4 * PIECE)
-
-
 class Source(Protocol):
     """Where bytes come from. `buffer` has those that came and nobody took; what is taken is deleted from it."""
 

@@ -5,14 +5,9 @@ RFC 9112 sections 2 to 7, and the ways in which one request was smuggled within 
 
 from __future__ import annotations
 
-import platform
-import resource
-import subprocess
-import sys
-
 import pytest
 
-from bleepstore_server.http1.bodies import PIECE, MalformedBody, RequestBody
+from bleepstore_server.http1.bodies import MalformedBody, RequestBody
 from bleepstore_server.http1.heads import (
     BAD_FIELD,
     BAD_FRAMING,
@@ -261,19 +256,3 @@ def test_what_is_left_of_a_body_is_dropped_if_it_is_little() -> None:
     assert RequestBody(Pieces(bytes(100), 7), 100).drop(100)
     assert not RequestBody(Pieces(bytes(100), 7), 100).drop(99)
     assert not RequestBody(Pieces(bytes(50), 7), 100).drop(1000)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have rules of their own")
-def test_the_memory_of_pieces_serves_the_next_ones() -> None:
-    program = """
-import resource
-from bleepstore_server.http1.bodies import PIECE, keep_memory
-keep_memory()
-for _ in range(10):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    pieces = [b"x" * PIECE for _ in range(5)]
-    del pieces
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    faults = int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
-    assert faults < 5 * PIECE / resource.getpagesize() / 10
