@@ -145,8 +145,10 @@ class _App:
             return True
         if careful or self._quick_size < 0:
             return False
-        length = environ.get("CONTENT_LENGTH", "0")
-        if len(length) > _QUICK_DIGITS or int(length) > self._quick_size or "HTTP_TRANSFER_ENCODING" in environ:
+        length = environ.get("CONTENT_LENGTH")
+        if length is not None and (len(length) > _QUICK_DIGITS or int(length) > self._quick_size):
+            return False
+        if "HTTP_TRANSFER_ENCODING" in environ:
             return False
         if method in ("GET", "HEAD"):
             return target not in self._pages  # which ask the disk, or take their time

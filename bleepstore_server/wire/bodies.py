@@ -230,7 +230,7 @@ def hurry(environ: WSGIEnvironment, hurried: bool = True) -> None:
 def sent_checksum(fields: Mapping[str, str]) -> Checksum | None:
     """The additional checksum among the fields, whose names are in lower case. Its value can be one."""
     found = []
-    for name in amz_names(fields):
+    for name in amz_names(tuple(fields)):
         if name.startswith("x-amz-checksum-") and name not in _OTHER:
             algorithm = FIELDS.get(name)
             if algorithm is None:

@@ -88,7 +88,7 @@ _NOTHING: frozenset[str] = frozenset()
 def refuse_unsupported(headers: Mapping[str, str], applied: frozenset[str] = _NOTHING) -> None:
     """Refuse what this store does not do, or the operation. `applied` are headers that this operation knows, as not all
     do."""
-    for name in amz_names(headers):
+    for name in amz_names(tuple(headers)):
         if name not in applied and (name in _UNSUPPORTED or name.startswith(_UNSUPPORTED_KINDS)):
             raise encryption.not_implemented(name)
 
@@ -124,7 +124,7 @@ def object_attributes(fields: Mapping[str, str], decode: Callable[[str], str] = 
     if redirect and not redirect.startswith(("/", "http://", "https://")):
         raise RequestError("InvalidRedirectLocation")
     metadata: dict[str, str] = {}
-    for name in amz_names(fields):
+    for name in amz_names(tuple(fields)):
         if name.startswith(META):
             metadata[name[len(META) :]] = decode_words(decode(fields[name]))
     kind = storage_class(fields) if "x-amz-storage-class" in fields else STANDARD

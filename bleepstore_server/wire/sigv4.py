@@ -70,13 +70,9 @@ class SentHead:
     headers: dict[str, str]
 
 
-def amz_names(fields: Mapping[str, str]) -> tuple[str, ...]:
-    """The names that begin with x-amz-, of fields of a request by their names in lower case."""
-    return _amz_names(tuple(fields))
-
-
 @functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # a client sends the same fields with each of many requests
-def _amz_names(names: tuple[str, ...]) -> tuple[str, ...]:
+def amz_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names that begin with x-amz-, of the fields of a request, which are in lower case."""
     return tuple(name for name in names if name.startswith("x-amz-"))
 
 
@@ -356,7 +352,7 @@ def _check_covered(request: SentHead, signed: _SignedNames) -> None:
     """ "The CanonicalHeaders list must include the HTTP host header and any x-amz-* headers in the request." """
     if "host" not in signed.covered:
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": "host"})
-    names = amz_names(request.headers)
+    names = amz_names(tuple(request.headers))
     if not signed.covered.issuperset(names):
         left_out = [name for name in names if name not in signed.covered]
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": ", ".join(left_out)})
