@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import queue
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from bleepstore_server.http1.connection import Connection
+from bleepstore_server.http1.loop import Loop
+from bleepstore_server.http1.settings import Settings
+from bleepstore_server.http1.tasks import Pool
 from tests.serving.conftest import LEGACY_ACLS, Served, start
 
 Connect = Callable[[], contextlib.AbstractContextManager[socket.socket]]
@@ -159,3 +165,23 @@ def test_writes_that_come_at_once_are_all_there(connect: Connect) -> None:
         for number, connection in enumerate(connections):
             connection.sendall(get(f"many-{number}"))
             assert Answers(connection).next() == (200, b"2 %d" % number)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let a socket choose")
+def test_within_the_machine_answers_are_not_paced() -> None:
+    begun: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # What is accepted would have the same.
+        default = "bbr" if "bbr" in Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text() else "cubic"
+        with contextlib.suppress(OSError):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, default.encode())
+        listener.setblocking(False)
+        pool = Pool(1)
+        loop = Loop(Settings(), pool, [listener], None, lambda connection, *_: begun.put(connection), lambda *_: None)
+        loop.start()
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: local\r\n\r\n")
+            name = begun.get(timeout=20).sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+        loop.post(loop.end)
+        pool.close()
+    assert name.rstrip(b"\0") == b"reno"
