@@ -40,6 +40,7 @@ _BLANKS = " \t"  # only these: what Unicode counts as spaces are bytes of a valu
 _IS_SHA256 = re.compile("[0-9a-fA-F]{64}").fullmatch
 _MAX_CACHED_KEYS = 1024
 _MAX_CACHED_TEXTS = 128
+_MAX_CACHED_NAMES = 32  # those of one head can have 64 KiB, and nobody has to sign for them
 
 _NO_FIELDS: Mapping[str, str] = {}
 
@@ -70,7 +71,7 @@ class SentHead:
     headers: dict[str, str]
 
 
-@functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # a client sends the same fields with each of many requests
+@functools.lru_cache(maxsize=_MAX_CACHED_NAMES)  # a client sends the same fields with each of many requests
 def amz_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names that begin with x-amz-, of the fields of a request, which are in lower case."""
     return tuple(name for name in names if name.startswith("x-amz-"))
