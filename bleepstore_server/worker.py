@@ -275,7 +275,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         except BaseException as error:  # noqa: BLE001  # as above
             self._fail(connection, answer, error)
             return
-        self._loop.post(partial(connection.end_request, keeps_alive))
+        self._loop.post(connection.end_request if keeps_alive else connection.linger)
 
     def _fail(self, connection: Connection, answer: Answer, error: BaseException) -> None:
         """There is no whole answer."""

@@ -172,8 +172,6 @@ class Connection:
                 self.close()
                 return
             seen = len(self.buffer)
-            if not seen:
-                self.deadline = time.monotonic() + self.loop.settings.header_seconds
             self.buffer += data
             self._parse(seen)
 
@@ -189,6 +187,8 @@ class Connection:
         try:
             if end < 0:
                 refuse_unfinished(self.buffer, limits)
+                if not seen:
+                    self.deadline = time.monotonic() + self.loop.settings.header_seconds
                 self.loop.watch(self, READ)
                 return
             head = parse_head(self.buffer[:end], limits)
@@ -217,19 +217,13 @@ class Connection:
         ask = self._ask if head.length != 0 and head.awaits_continue and not self.buffer else None
         self.loop.begin_request(self, head, RequestBody(self, head.length, ask))
 
-    def end_request(self, keeps_alive: bool) -> None:
-        """A request has its answer."""
-        if not keeps_alive:
-            self.linger()
-            return
+    def end_request(self) -> None:
+        """A request has its answer, and the next one may come."""
         self.on_ready = self._read_head
         if self._low_water != 1:
             self._set_low_water(1)
         self.deadline = time.monotonic() + self.loop.idle_seconds
-        if self.buffer:
-            self.deadline = time.monotonic() + self.loop.settings.header_seconds
-            self.loop.soon(self._go_on)
-        elif self._tls and self.sock.pending():  # type: ignore[attr-defined]  # it is an SSLSocket
+        if self.buffer or (self._tls and self.sock.pending()):  # type: ignore[attr-defined]  # it is an SSLSocket
             self.loop.soon(self._go_on)
         elif self.events != READ:
             self.loop.watch(self, READ)

@@ -1,0 +1,63 @@
+"""Until when a connection waits for its client, between requests and within the head of one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from bleepstore_server.http1.bodies import RequestBody
+from bleepstore_server.http1.connection import Connection
+from bleepstore_server.http1.heads import Head
+from bleepstore_server.http1.settings import Settings
+
+
+class Loop:
+    """Keeps what its connection asks for."""
+
+    settings = Settings(header_seconds=5, stall_seconds=1000, keepalive_seconds=500)
+    idle_seconds = 500.0
+    leader = None
+
+    def __init__(self) -> None:
+        self.targets: list[str] = []
+        self.calls: list[Callable[[], object]] = []
+
+    def begin_request(self, _connection: Connection, head: Head, _body: RequestBody) -> None:
+        self.targets.append(head.target)
+
+    def soon(self, call: Callable[[], object]) -> None:
+        self.calls.append(call)
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_: None
+
+
+def test_the_time_of_a_head_begins_with_its_first_byte() -> None:
+    loop: Any = Loop()
+    ours, client = socket.socketpair()
+    with ours, client:
+        ours.setblocking(False)
+        connection = Connection(loop, ours, "", "")
+
+        def receive(data: bytes) -> float | None:
+            client.sendall(data)
+            connection.on_ready()
+            return connection.deadline
+
+        connection.begin()
+        assert connection.deadline is not None
+        before = connection.deadline
+        first = receive(b"GET /1 HT")
+        assert first is not None
+        assert first < before - 900
+        assert receive(b"TP/1.1\r\n") == first
+        assert receive(b"Host: x\r\n\r\nGET /2 HTTP/1.1\r\n") is None
+        assert loop.targets == ["/1"]
+
+        connection.end_request()
+        between = connection.deadline
+        loop.calls.pop()()  # what came of the next one
+        assert connection.deadline < between - 400
+        assert receive(b"Host: x\r\n\r\n") is None
+        assert loop.targets == ["/1", "/2"]
