@@ -20,13 +20,13 @@ PAGES = 40
 class Log:
     """A database whose log counts as long from PAGES on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, idle_pages: int = PAGES, idle_seconds: float = 3600) -> None:
         self.path = folder / "catalog.db"
         self.lock = WriterLock(folder / "catalog.lock", Life(), read_only=False)
         self.connection = open_writer(self.path)
         self.connection.execute("CREATE TABLE filler(number INTEGER PRIMARY KEY, data BLOB)")
         self.connection.wal_checkpoint()
-        self.checkpoints = Checkpoints(self.lock, PAGES)
+        self.checkpoints = Checkpoints(self.lock, PAGES, idle_pages, idle_seconds)
         self.checkpoints.watch(self.connection)
         self._numbers = itertools.count()
 
@@ -82,19 +82,28 @@ def test_a_long_log_is_copied_by_another_thread_and_begins_anew(log: Log) -> Non
     assert not threads()
 
 
-def test_a_reader_does_not_have_it_copied_with_each_commit(log: Log) -> None:
+def test_a_reader_does_not_have_it_copied_with_each_commit(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[str] = []
+    copy = Checkpoints._copy
+
+    def count(checkpoints: Checkpoints, path: str) -> None:
+        copies.append(path)
+        copy(checkpoints, path)
+
+    monkeypatch.setattr(Checkpoints, "_copy", count)
     reader = apsw.Connection(str(log.path))
     reader.execute("BEGIN; SELECT count(*) FROM filler").fetchall()
     log.commit(PAGES)
     wait()
-    with log.lock:  # a thread could not end
+    for _ in range(5):
         log.commit()
-        assert not threads()
+    (waiting,) = threads()
     assert log.rows_in_the_file() == 0
     reader.close()
     log.commit(PAGES)
-    wait()
+    waiting.join()
     assert log.rows_in_the_file() > 2 * PAGES
+    assert len(copies) == 2
 
 
 def test_it_is_over_once_it_is_closed(log: Log) -> None:
@@ -123,3 +132,30 @@ def test_a_log_that_is_kept_short_is_copied_by_the_commits(log: Log, monkeypatch
     log.commit(PAGES)
     assert not threads()
     assert log.rows_in_the_file() == PAGES
+
+
+def test_a_shorter_log_is_copied_once_nobody_adds_to_it(tmp_path: Path) -> None:
+    log = Log(tmp_path, idle_pages=PAGES // 4, idle_seconds=0.05)
+    log.commit()
+    assert not threads(), "one page is not worth it"
+    log.commit(PAGES // 4)
+    wait()
+    assert log.rows_in_the_file() == PAGES // 4 + 1
+    log.commit()
+    assert not threads(), "the log has begun anew"
+    log.close()
+
+
+def test_a_shorter_log_waits_as_long_as_commits_come(tmp_path: Path) -> None:
+    log = Log(tmp_path, idle_pages=PAGES // 4, idle_seconds=3600)
+    log.commit(PAGES // 4)
+    (waiting,) = threads()
+    log.commit()
+    assert log.rows_in_the_file() == 0
+    assert threads() == [waiting]
+    log.commit(PAGES)
+    waiting.join()
+    assert log.rows_in_the_file() > PAGES, "it has become long"
+    log.commit(PAGES // 4)
+    log.close()
+    assert not threads(), "closing waits for no commit"

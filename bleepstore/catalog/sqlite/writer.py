@@ -10,7 +10,8 @@ other.
 SQLite copies the write-ahead log to the database file within the commit that finds the log long: tens of milliseconds
 for 32 MiB, in which whoever wants to commit waits. Here a thread copies what there is by then (`Checkpoints`), while
 commits go on. What they add meanwhile is little; it is copied while they wait, so that the next commit can begin the
-log anew.
+log anew. A shorter log is copied once nothing was added for a while: readers find each page of a log by a search, and
+copy it, where they have the pages of the file mapped.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ _STILL_SECONDS = 1.0
 #: How many free bytes within the database file count as free. What is written there goes through the log, which needs
 #: as many on the disk.
 MAX_UNUSED_BYTES = 2 * 1024 * 1024
+#: A log of so many pages is copied when no commit has come for so long.
+IDLE_PAGES = 256
+IDLE_SECONDS = 1.0
 #: Free bytes from which on the longest log, and what its copying adds to the database file, may fill the disk.
 _LOW_SPACE = 3 * CHECKPOINT_PAGES * PAGE_SIZE
 
@@ -319,12 +323,24 @@ class Writer:
 
 
 class Checkpoints:
-    """Of the connections that write, which it is to `watch`. `pages` are so many of the log as make it long."""
+    """Of the connections that write, which it is to `watch`. `pages` are so many of the log as make it long. One of
+    `idle_pages` is copied, too, once no commit has come for `idle_seconds`."""
 
-    def __init__(self, lock: WriterLock, pages: int = CHECKPOINT_PAGES) -> None:
+    def __init__(
+        self,
+        lock: WriterLock,
+        pages: int = CHECKPOINT_PAGES,
+        idle_pages: int = IDLE_PAGES,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         self._lock = lock
         self._pages = self._next = pages
+        self._idle_pages = idle_pages
+        self._idle_seconds = idle_seconds
+        self._committed = 0.0
         self._thread: threading.Thread | None = None
+        #: Set: there is nothing to wait for any more.
+        self._hurry = threading.Event()
         self._ended = False
 
     def watch(self, connection: apsw.Connection) -> None:
@@ -339,9 +355,12 @@ class Checkpoints:
 
     def _note(self, connection: apsw.Connection, _name: str, pages: int) -> int:
         """Called after a commit, in its thread, while the lock is held."""
+        self._committed = time.monotonic()
         if pages < self._pages:
             self._next = self._pages
-        elif pages >= self._next and self._thread is None and not self._ended:
+        elif pages >= self._next:
+            self._hurry.set()
+        if pages >= self._idle_pages and self._thread is None and not self._ended:
             self._thread = threading.Thread(
                 target=self._run, args=(connection.filename,), name="bleepstore-checkpoint", daemon=True
             )
@@ -353,25 +372,34 @@ class Checkpoints:
 
     def _run(self, path: str) -> None:
         try:
-            connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
-            try:
-                connection.pragma("schema_version")  # the first read, which opens the log
-                connection.wal_checkpoint()
-                with self._lock:
-                    size, _copied = connection.wal_checkpoint()
-                # Readers of its pages may keep the log from beginning anew.
-                self._next = size + self._pages // 8
-            finally:
-                connection.close()
+            while not self._hurry.wait(self._committed + self._idle_seconds - time.monotonic()):
+                if self._committed + self._idle_seconds <= time.monotonic():
+                    break
+            if not self._ended:
+                self._copy(path)
         except (apsw.Error, BleepStoreError) as error:  # nothing is lost: all of it is in the log
             _log.info("the write-ahead log of %s stays long: %s", path, error)
         finally:
+            self._hurry.clear()
             self._thread = None
+
+    def _copy(self, path: str) -> None:
+        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.pragma("schema_version")  # the first read, which opens the log
+            connection.wal_checkpoint()
+            with self._lock:
+                size, _copied = connection.wal_checkpoint()
+            # Readers of its pages may keep the log from beginning anew.
+            self._next = size + self._pages // 8
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Begin none any more, and wait for one that is under way. Call it without the lock."""
         with self._lock.threads:  # a commit may be about to begin one
             self._ended = True
+            self._hurry.set()
             thread = self._thread
         if thread is not None:
             thread.join()
