@@ -1,13 +1,16 @@
-"""What the C library does with memory that is freed."""
+"""What becomes of memory that a worker needs no more."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 
 #: The parameters of glibc's `mallopt`, and their values in bytes.
 _TRIM_THRESHOLD, _TRIM_BYTES = -1, 8 * 1024 * 1024
 _MMAP_THRESHOLD, _MMAP_BYTES = -3, 2 * 1024 * 1024
+#: So many more objects than were there may be made before the youngest are looked through for cycles.
+_YOUNG_OBJECTS = 20_000
 
 
 def keep_freed_memory() -> None:
@@ -21,3 +24,12 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_TRIM_THRESHOLD, _TRIM_BYTES)
         mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
+
+
+def collect_seldom() -> None:
+    """Have Python look for cycles after 20,000 new objects instead of 700.
+
+    Requests leave few cycles behind. But those of 64 connections that wait for one commit are alive together, and each
+    collection looks through all that they hold: a tenth of the processor time of a PUT.
+    """
+    gc.set_threshold(_YOUNG_OBJECTS)

@@ -29,7 +29,7 @@ from gunicorn import sock
 from gunicorn.workers.base import Worker as GunicornWorker
 
 from bleepstore.errors import ObjectDamaged
-from bleepstore_server.allocator import keep_freed_memory
+from bleepstore_server.allocator import collect_seldom, keep_freed_memory
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig
 from bleepstore_server.http1.answers import GroupAnswers
 from bleepstore_server.http1.bodies import RequestBody
@@ -71,6 +71,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
 
     def init_process(self) -> None:
         keep_freed_memory()
+        collect_seldom()
         if self.cfg.accesslog:
             self.log.warning("gunicorn's own access log stays empty: set access_log of BleepStore")
         if self.cfg.proxy_protocol != "off":
