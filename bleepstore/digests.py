@@ -172,45 +172,64 @@ def can_combine(algorithm: Algorithm) -> bool:
 
 
 class _Behind:
-    """Calls `hash_chunk` for each chunk in order: for large ones in a thread that starts with the second of them. Up to
-    `_MAX_WAITING` chunks are kept for it, with the one that it works on."""
+    """Calls `hash_chunk` for each chunk in order: for large ones in a thread that starts with the second of them, and
+    again when it has ended, since none came for a while. Up to `_MAX_WAITING` chunks are kept for it, with the one that
+    it works on."""
 
     _LARGE = 128 * 1024
     _MAX_WAITING = 2
+    #: Clients that stall in the middle of a body must not hold a thread each.
+    _IDLE_SECONDS = 1.0
 
     def __init__(self, hash_chunk: Callable[[bytes], None]) -> None:
         self._hash_chunk = hash_chunk
         # A queue.Queue that is bounded takes several times as long as two that are not.
         self._chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._permits: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(self._MAX_WAITING):
+            self._permits.put(None)
+        #: For the end of the thread, and for what it is given.
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._seen_large = False
 
     def hash(self, chunk: bytes) -> None:
-        if self._thread is None:
-            if len(chunk) < self._LARGE or not self._seen_large:
-                self._seen_large = self._seen_large or len(chunk) >= self._LARGE
-                self._hash_chunk(chunk)
-                return
-            for _ in range(self._MAX_WAITING):
-                self._permits.put(None)
-            self._thread = threading.Thread(target=self._run, name="bleepstore-digest", daemon=True)
-            self._thread.start()
+        if self._thread is None and (len(chunk) < self._LARGE or not self._seen_large):
+            self._seen_large = self._seen_large or len(chunk) >= self._LARGE
+            self._hash_chunk(chunk)
+            return
         self._permits.get()
-        self._chunks.put(chunk)
+        with self._lock:
+            self._chunks.put(chunk)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="bleepstore-digest", daemon=True)
+                self._thread.start()
 
     def _run(self) -> None:
-        while (chunk := self._chunks.get()) is not None:
+        while (chunk := self._next_chunk()) is not None:
             self._hash_chunk(chunk)
             self._permits.put(None)
+
+    def _next_chunk(self) -> bytes | None:
+        """None ends the thread."""
+        try:
+            return self._chunks.get(timeout=self._IDLE_SECONDS)
+        except queue.Empty:
+            with self._lock:
+                if not self._chunks.empty():
+                    return self._chunks.get()
+                self._thread = None
+                return None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._thread is not None:
+        with self._lock:
+            thread = self._thread
             self._chunks.put(None)
-            self._thread.join()
+        if thread is not None:
+            thread.join()
 
 
 class Digester:

@@ -45,7 +45,9 @@ _MINUTE = re.compile(r"[0-9a-f]{8}")
 _MINUTE_MS = 60_000
 #: After so many bytes of a large blob the disk begins to write them.
 _WRITEBACK = 4 * CHUNK
-#: So many small pieces are written together, and no more.
+#: Small pieces are written together, up to so many bytes and so many pieces. A client that stalls in the middle of a
+#: body has that much in memory.
+_GATHERED = 256 * 1024
 _MAX_PIECES = 64
 _STALE_SECONDS = 24 * 3600
 #: When a hard link cannot be made: too many links, another device, or a file system that has none.
@@ -211,7 +213,7 @@ class LocalBackend:
                 for chunk in chunks:
                     pieces.append(chunk)
                     size += len(chunk)
-                    if size < CHUNK and len(pieces) < _MAX_PIECES:
+                    if size < _GATHERED and len(pieces) < _MAX_PIECES:
                         continue
                     _write_all(descriptor, pieces)
                     written, size, pieces = written + size, 0, []

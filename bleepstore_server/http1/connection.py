@@ -177,12 +177,11 @@ class Connection:
 
     def _parse(self, seen: int = 0) -> None:
         """Begin the request that is in the buffer, if its head is there: it does not end in what was `seen` before."""
-        if self.buffer.startswith(b"\r\n"):
-            # "A server that is expecting to receive and parse a request-line SHOULD ignore at least one empty line
-            # (CRLF) received prior to the request-line" (RFC 9112 section 2.2).
-            del self.buffer[:2]
-            seen = 0
-        end = self.buffer.find(END, max(0, seen - len(END)))
+        # "A server that is expecting to receive and parse a request-line SHOULD ignore at least one empty line (CRLF)
+        # received prior to the request-line" (RFC 9112 section 2.2). It stays in the buffer until the head is there:
+        # the time of a head begins once.
+        start = 2 if self.buffer.startswith(b"\r\n") else 0
+        end = self.buffer.find(END, max(start, seen - len(END)))
         limits = self.loop.settings.limits
         try:
             if end < 0:
@@ -191,7 +190,7 @@ class Connection:
                     self.deadline = time.monotonic() + self.loop.settings.header_seconds
                 self.loop.watch(self, READ)
                 return
-            head = parse_head(self.buffer[:end], limits)
+            head = parse_head(self.buffer[start:end], limits)
         except RefusedHead as refused:
             self.loop.refuse(self, refused.refusal)
             return

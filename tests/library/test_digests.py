@@ -7,6 +7,7 @@ import hashlib
 import random
 import threading
 import zlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -136,6 +137,26 @@ def test_of_large_chunks_only_md5_has_a_thread(monkeypatch: pytest.MonkeyPatch) 
         seen.update(thread.name for thread in threading.enumerate())
     assert threads == {threading.current_thread().name}
     assert "bleepstore-digest" in seen
+
+
+def test_a_body_that_stalls_holds_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests._Behind, "_IDLE_SECONDS", 0.01)
+    chunks = [bytes([number]) * 200_000 for number in range(6)]
+
+    def stalling() -> Iterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            for thread in threading.enumerate():
+                if thread.name == "bleepstore-digest":
+                    began.append(thread)
+                    thread.join(30)  # it ends although the body has not
+                    assert not thread.is_alive()
+
+    began: list[threading.Thread] = []
+    digester = Digester()
+    assert list(digester.wrap(stalling())) == chunks
+    assert digester.md5_hex == hashlib.md5(b"".join(chunks)).hexdigest()
+    assert len(began) == 5, "each chunk but the first has one"
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)

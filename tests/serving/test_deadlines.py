@@ -6,10 +6,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from bleepstore_server.http1.bodies import RequestBody
 from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.heads import Head
 from bleepstore_server.http1.settings import Settings
+
+HEAD = b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Loop:
@@ -61,3 +65,33 @@ def test_the_time_of_a_head_begins_with_its_first_byte() -> None:
         assert connection.deadline < between - 400
         assert receive(b"Host: x\r\n\r\n") is None
         assert loop.targets == ["/1", "/2"]
+
+
+def test_empty_lines_before_a_head_gain_no_time() -> None:
+    loop: Any = Loop()
+    ours, client = socket.socketpair()
+    with ours, client:
+        ours.setblocking(False)
+        connection = Connection(loop, ours, "", "")
+        connection.begin()
+        deadlines = []
+        for data in (b"\r", b"\n\r", b"\n"):
+            client.sendall(data)
+            connection.on_ready()
+            deadlines.append(connection.deadline)
+        assert deadlines == [deadlines[0]] * 3
+
+
+@pytest.mark.parametrize("pieces", [[b"\r\n" + HEAD], [b"\r", b"\n", HEAD], [b"\r\n", HEAD]], ids=len)
+def test_an_empty_line_before_a_head_is_ignored(pieces: list[bytes]) -> None:
+    loop: Any = Loop()
+    ours, client = socket.socketpair()
+    with ours, client:
+        ours.setblocking(False)
+        connection = Connection(loop, ours, "", "")
+        connection.begin()
+        for data in pieces:
+            client.sendall(data)
+            connection.on_ready()
+        assert loop.targets == ["/1"]
+        assert not connection.buffer
