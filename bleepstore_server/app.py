@@ -198,7 +198,7 @@ class _App:
             if isinstance(body, ObjectBody):
                 recorders = (*recorders, audit.write)
             else:  # it is in the log before the client is told
-                finished = exchange, sum(map(len, body))
+                finished = exchange, len(body[0]) if body else 0
                 if self.gather is None or not self.gather(finished):
                     self.conclude([finished])
                 counts = None
@@ -215,7 +215,7 @@ class _App:
         elif isinstance(body, ObjectBody):
             body.done = partial(counts.count, exchange)
         else:
-            counts.count(exchange, sum(map(len, body)))
+            counts.count(exchange, len(body[0]) if body else 0)
         return body
 
     def _operate(self, exchange: Exchange) -> Response:

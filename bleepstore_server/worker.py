@@ -261,7 +261,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
                 self._pool.start(partial(self._send, connection, answer, pieces, body))
                 return
         answers = self._answers
-        if answers is None or not answers.hold(self._send, connection, answer, pieces, body):
+        if answers is None or answers.adder is None or not answers.hold(self._send, connection, answer, pieces, body):
             self._send(connection, answer, pieces, body)
 
     def _send(self, connection: Connection, answer: Answer, pieces: Iterable[bytes], body: RequestBody) -> None:

@@ -30,7 +30,7 @@ class GroupAnswers(Generic[T]):
         self._held: deque[Callable[[], object]] = deque()
         self._ready: deque[Callable[[], object]] = deque()
         #: Of whom an item was added last, and no answer held yet.
-        self._adder: Task | None = None
+        self.adder: Task | None = None
         loop.after_round.append(self.flush)
 
     def add(self, item: T) -> bool:
@@ -40,15 +40,15 @@ class GroupAnswers(Generic[T]):
         if task is None or task.hub is not self._loop.leader:
             return False
         self._items.append(item)
-        self._adder = task
+        self.adder = task
         return True
 
     def hold(self, send: Callable[..., object], *arguments: object) -> bool:
         """Have an answer sent later, by a task of its own, if its task has added something: whether that is so."""
-        task = self._adder
+        task = self.adder
         if task is None or task is not current_task():
             return False
-        self._adder = None
+        self.adder = None
         self._held.append(partial(send, *arguments))
         if task.hub is not self._loop.leader:  # it hung a moment ago
             self._loop.post(_nothing)
