@@ -18,15 +18,15 @@ PAGES = 40
 
 
 class Log:
-    """A database whose log counts as long from PAGES on."""
+    """A database whose log counts as long from so many `pages` on."""
 
-    def __init__(self, folder: Path, idle_pages: int = PAGES, idle_seconds: float = 3600) -> None:
+    def __init__(self, folder: Path, pages: int = PAGES, idle_pages: int = PAGES, idle_seconds: float = 3600) -> None:
         self.path = folder / "catalog.db"
         self.lock = WriterLock(folder / "catalog.lock", Life(), read_only=False)
         self.connection = open_writer(self.path)
         self.connection.execute("CREATE TABLE filler(number INTEGER PRIMARY KEY, data BLOB)")
         self.connection.wal_checkpoint()
-        self.checkpoints = Checkpoints(self.lock, PAGES, idle_pages, idle_seconds)
+        self.checkpoints = Checkpoints(self.lock, pages, idle_pages, idle_seconds)
         self.checkpoints.watch(self.connection)
         self._numbers = itertools.count()
 
@@ -82,7 +82,9 @@ def test_a_long_log_is_copied_by_another_thread_and_begins_anew(log: Log) -> Non
     assert not threads()
 
 
-def test_a_reader_does_not_have_it_copied_with_each_commit(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_does_not_have_it_copied_with_each_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = 10 * PAGES  # the next copy is due after an eighth of them
+    log = Log(tmp_path, pages)
     copies: list[str] = []
     copy = Checkpoints._copy
 
@@ -93,17 +95,36 @@ def test_a_reader_does_not_have_it_copied_with_each_commit(log: Log, monkeypatch
     monkeypatch.setattr(Checkpoints, "_copy", count)
     reader = apsw.Connection(str(log.path))
     reader.execute("BEGIN; SELECT count(*) FROM filler").fetchall()
-    log.commit(PAGES)
+    log.commit(pages)
     wait()
     for _ in range(5):
         log.commit()
     (waiting,) = threads()
     assert log.rows_in_the_file() == 0
     reader.close()
-    log.commit(PAGES)
+    log.commit(pages)
     waiting.join()
-    assert log.rows_in_the_file() > 2 * PAGES
+    assert log.rows_in_the_file() == 2 * pages + 5
     assert len(copies) == 2
+    log.close()
+
+
+def test_a_log_that_becomes_long_while_it_is_copied_is_copied_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commits that come meanwhile may be the last ones for long."""
+    copy, copies = Checkpoints._copy, 0
+
+    def grow(checkpoints: Checkpoints, path: str) -> None:
+        nonlocal copies
+        copies += 1
+        copy(checkpoints, path)
+        if copies == 1:
+            log.commit(PAGES)
+            log.commit(PAGES)
+
+    monkeypatch.setattr(Checkpoints, "_copy", grow)
+    log.commit(PAGES)
+    wait()
+    assert log.rows_in_the_file() == 3 * PAGES
 
 
 def test_it_is_over_once_it_is_closed(log: Log) -> None:

@@ -371,17 +371,24 @@ class Checkpoints:
         return apsw.SQLITE_OK
 
     def _run(self, path: str) -> None:
-        try:
-            while not self._hurry.wait(self._committed + self._idle_seconds - time.monotonic()):
-                if self._committed + self._idle_seconds <= time.monotonic():
-                    break
-            if not self._ended:
-                self._copy(path)
-        except (apsw.Error, BleepStoreError) as error:  # nothing is lost: all of it is in the log
-            _log.info("the write-ahead log of %s stays long: %s", path, error)
-        finally:
-            self._hurry.clear()
-            self._thread = None
+        while True:
+            self._wait()
+            try:
+                if not self._ended:
+                    self._copy(path)
+            except (apsw.Error, BleepStoreError) as error:  # nothing is lost: all of it is in the log
+                _log.info("the write-ahead log of %s stays long: %s", path, error)
+                self._hurry.clear()
+            with self._lock.threads:  # a commit may be about to ask for another
+                if self._ended or not self._hurry.is_set():
+                    self._thread = None
+                    return
+
+    def _wait(self) -> None:
+        """Until the log is long, or nobody has added to it for a while."""
+        while not self._hurry.wait(self._committed + self._idle_seconds - time.monotonic()):
+            if self._committed + self._idle_seconds <= time.monotonic():
+                return
 
     def _copy(self, path: str) -> None:
         connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
@@ -390,8 +397,9 @@ class Checkpoints:
             connection.wal_checkpoint()
             with self._lock:
                 size, _copied = connection.wal_checkpoint()
-            # Readers of its pages may keep the log from beginning anew.
-            self._next = size + self._pages // 8
+                # Readers of its pages may keep the log from beginning anew.
+                self._next = size + self._pages // 8
+                self._hurry.clear()  # what commits ask for from now on is another copy
         finally:
             connection.close()
 
