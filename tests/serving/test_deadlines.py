@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -37,61 +37,58 @@ class Loop:
         return lambda *_: None
 
 
-def test_the_time_of_a_head_begins_with_its_first_byte() -> None:
+class Client:
+    """A client, and the connection that it has with a loop. `receive` gives the deadline after what was sent."""
+
+    def __init__(self, sock: socket.socket, connection: Connection, loop: Loop) -> None:
+        self._sock = sock
+        self.connection = connection
+        self.loop = loop
+
+    def receive(self, data: bytes) -> float | None:
+        self._sock.sendall(data)
+        self.connection.on_ready()
+        return self.connection.deadline
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
     loop: Any = Loop()
-    ours, client = socket.socketpair()
-    with ours, client:
-        ours.setblocking(False)
-        connection = Connection(loop, ours, "", "")
-
-        def receive(data: bytes) -> float | None:
-            client.sendall(data)
-            connection.on_ready()
-            return connection.deadline
-
-        connection.begin()
-        assert connection.deadline is not None
-        before = connection.deadline
-        first = receive(b"GET /1 HT")
-        assert first is not None
-        assert first < before - 900
-        assert receive(b"TP/1.1\r\n") == first
-        assert receive(b"Host: x\r\n\r\nGET /2 HTTP/1.1\r\n") is None
-        assert loop.targets == ["/1"]
-
-        connection.end_request()
-        between = connection.deadline
-        loop.calls.pop()()  # what came of the next one
-        assert connection.deadline < between - 400
-        assert receive(b"Host: x\r\n\r\n") is None
-        assert loop.targets == ["/1", "/2"]
-
-
-def test_empty_lines_before_a_head_gain_no_time() -> None:
-    loop: Any = Loop()
-    ours, client = socket.socketpair()
-    with ours, client:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
         ours.setblocking(False)
         connection = Connection(loop, ours, "", "")
         connection.begin()
-        deadlines = []
-        for data in (b"\r", b"\n\r", b"\n"):
-            client.sendall(data)
-            connection.on_ready()
-            deadlines.append(connection.deadline)
-        assert deadlines == [deadlines[0]] * 3
+        yield Client(theirs, connection, loop)
+
+
+def test_the_time_of_a_head_begins_with_its_first_byte(client: Client) -> None:
+    connection, loop = client.connection, client.loop
+    assert connection.deadline is not None
+    before = connection.deadline
+    first = client.receive(b"GET /1 HT")
+    assert first is not None
+    assert first < before - 900
+    assert client.receive(b"TP/1.1\r\n") == first
+    assert client.receive(b"Host: x\r\n\r\nGET /2 HTTP/1.1\r\n") is None
+    assert loop.targets == ["/1"]
+
+    connection.end_request()
+    between = connection.deadline
+    loop.calls.pop()()  # what came of the next one
+    assert connection.deadline < between - 400
+    assert client.receive(b"Host: x\r\n\r\n") is None
+    assert loop.targets == ["/1", "/2"]
+
+
+def test_empty_lines_before_a_head_gain_no_time(client: Client) -> None:
+    deadlines = [client.receive(data) for data in (b"\r", b"\n\r", b"\n")]
+    assert deadlines == [deadlines[0]] * 3
 
 
 @pytest.mark.parametrize("pieces", [[b"\r\n" + HEAD], [b"\r", b"\n", HEAD], [b"\r\n", HEAD]], ids=len)
-def test_an_empty_line_before_a_head_is_ignored(pieces: list[bytes]) -> None:
-    loop: Any = Loop()
-    ours, client = socket.socketpair()
-    with ours, client:
-        ours.setblocking(False)
-        connection = Connection(loop, ours, "", "")
-        connection.begin()
-        for data in pieces:
-            client.sendall(data)
-            connection.on_ready()
-        assert loop.targets == ["/1"]
-        assert not connection.buffer
+def test_an_empty_line_before_a_head_is_ignored(client: Client, pieces: list[bytes]) -> None:
+    for data in pieces:
+        client.receive(data)
+    assert client.loop.targets == ["/1"]
+    assert not client.connection.buffer
