@@ -1,6 +1,7 @@
 """Blobs as files.
 
     blobs/<minute>/<id>            a blob
+    blobs/catalog.id               which catalog knows them (`bleepstore.store.rolled_back`)
     blobs/<minute>/<id>.parts/     an assembled blob: hard links to its parts, and `manifest`
     tmp/                           writes under way
     quarantine/blobs/<minute>/<id> what was set aside instead of removed: somebody may need it
@@ -106,6 +107,18 @@ def make_folder(folder: Path) -> None:
     for one in reversed(missing):
         one.mkdir(mode=0o700, exist_ok=True)
         _sync_folder(one.parent)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Make these the bytes of a file, durably; a crash leaves the old ones or these. Raises StorageFull, OSError."""
+    temporary = path.with_suffix(".new")
+    with _report_disk():
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+        _sync_folder(path.parent)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from bleepstore.commands import RecountUsage
 from bleepstore.errors import BlobNotFound, CatalogDamaged, StoreError
 from bleepstore.posix import check_posix, fcntl
 from bleepstore.quotas import Usage
+from bleepstore.store.rolled_back import CATALOG_ID, is_of_others
 
 _END_OF_TIME = 1 << 62
 
@@ -26,8 +27,8 @@ class Finding:
     """What does not fit. `moved_to` is where a repair has put it.
 
     `kind` is "missing" (the catalog has a blob that is not there), "wrong size", "unknown" (a blob that the catalog
-    does not have), "leftover" (of a write that was cut off), "miscounted" (a quota), "damaged" or
-    "no catalog".
+    does not have), "leftover" (of a write that was cut off), "miscounted" (a quota), "damaged", "no catalog" or
+    "another store" (the blobs are another catalog's).
     """
 
     kind: str
@@ -82,8 +83,12 @@ def _check(root: Path, backend: LocalBackend, repair: bool, progress: Callable[[
             for problem in problems:
                 yield Finding(kind="damaged", name="catalog.db", detail=problem)
             repair = repair and not problems  # what it does not know now, it may have known before
+            if is_of_others(root, reader.catalog_id()):
+                yield Finding(kind="another store", name="catalog.db", detail="the blobs beside it are another's")
             yield from _known(catalog, backend, repair, progress)
             yield from _unknown(backend, reader.is_referenced, repair)
+            if repair:
+                (root / CATALOG_ID).unlink(missing_ok=True)  # what is left is this catalog's: the next opening says so
             miscounted = list(_miscounted(reader))
         if miscounted and repair:
             with contextlib.closing(Catalog(root / "catalog.db")) as catalog:

@@ -96,7 +96,7 @@ class Forks:
         if not isinstance(backend, LocalBackend):
             raise StoreError("A store in memory is forked in memory: fork() without a path.")
         root = Path(path)
-        self._copy_to_folder(source, backend, root)
+        self._copy_to_folder(source, backend, root, as_another=True)
         keys = backend.root / KEY_FILE
         if settings.encryption_keys is None and keys.exists():
             with open_private(root / KEY_FILE) as file:
@@ -179,13 +179,13 @@ class Forks:
             copied.close()
             raise
 
-    def _copy_to_folder(self, catalog: Catalog, backend: LocalBackend, root: Path) -> None:
+    def _copy_to_folder(self, catalog: Catalog, backend: LocalBackend, root: Path, *, as_another: bool = False) -> None:
         if root.exists() and any(root.iterdir()):
             raise StoreError(f"{root} is not empty: a copy of a store needs a new folder.")
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             with catalog.hold() as source:
-                catalog_id, index = source.copy_to_file(root / "catalog.db")
+                catalog_id, index = source.copy_to_file(root / "catalog.db", as_another=as_another)
                 backend.share(root)
             # What is stored later than now was not shared.
             write_mark(root, Mark(catalog_id, index, self._engine.clock()))

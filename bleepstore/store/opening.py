@@ -22,7 +22,7 @@ from bleepstore.jobs.lease import FolderLease
 from bleepstore.jobs.parts import Parts
 from bleepstore.store.engine import Engine
 from bleepstore.store.folder_lock import FolderLock
-from bleepstore.store.rolled_back import check_catalog_is_there, doubt, is_of
+from bleepstore.store.rolled_back import check_blobs_belong, check_catalog_is_there, doubt, is_of, keep_id
 from bleepstore.store.settings import INLINE_LIMIT, KEY_FILE, MEMORY_INLINE_LIMIT, Settings
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ def open_folder(root: Path, settings: Settings) -> Engine:
         raise
     try:
         identity = catalog.identify()
+        check_blobs_belong(root, identity[0])
         if is_alone:
             is_recovered = _recover(engine, backend, identity)
             lock.share()
@@ -184,6 +185,7 @@ def _recover(engine: Engine, backend: LocalBackend, identity: tuple[str, int]) -
         if (backend.root / SNAPSHOTS).exists():
             shutil.rmtree(backend.root / SNAPSHOTS)
         engine.sweeping.recover(set_aside, everywhere=set_aside.since_ms == 0)
+        keep_id(backend.root, identity[0])
     except StorageFull:
         _log.warning("the disk is full: what an earlier process left behind is removed once there is space")
         # What the catalog does not know is neither removed now, nor believed to be garbage later.

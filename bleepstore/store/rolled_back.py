@@ -1,7 +1,8 @@
 """Blobs that the catalog of their folder does not know: told from what an interrupted write left, and kept.
 
 The blob of an interrupted write is removed, for no command ever brought it in. That can be said only if the catalog is
-all that was ever committed here. So nothing unknown is removed, but moved to quarantine, when the folder is opened and
+all that was ever committed here. The id of the catalog is kept among the blobs (`CATALOG_ID`): beside those of another
+one a folder is not opened. And nothing unknown is removed, but moved to quarantine, when the folder is opened and
 
 - the mark beside the catalog (`bleepstore.catalog.sqlite.shared`) is of another catalog or ahead of this one, or is
   missing, or
@@ -12,14 +13,19 @@ all that was ever committed here. So nothing unknown is removed, but moved to qu
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
-from bleepstore.backends.local import LocalBackend, has_blobs
+from bleepstore.backends.local import LocalBackend, has_blobs, replace_file
 from bleepstore.catalog.sqlite.shared import Mark, read_mark
 from bleepstore.errors import BlobNotFound, StoreError
 from bleepstore.jobs.orphans import GRACE_MS
 
 _log = logging.getLogger("bleepstore.store")
+
+#: Below the folder of a store: which catalog knows the blobs, as 32 hexadecimal digits.
+CATALOG_ID = "blobs/catalog.id"
+_ID = re.compile(rb"[0-9a-f]{32}")
 
 
 def check_catalog_is_there(root: Path) -> None:
@@ -33,6 +39,34 @@ def check_catalog_is_there(root: Path) -> None:
         f"backup into a new folder: `bleepstore restore ARCHIVE DIR`. `bleepstore fsck --data {root}` shows what is "
         "there; with --repair it moves all of it to the folder quarantine, and the store can begin anew."
     )
+
+
+def is_of_others(root: Path, catalog_id: str) -> bool:
+    """Whether the blobs of the folder are another catalog's. Of blobs without an id nobody knows."""
+    try:
+        found = (root / CATALOG_ID).read_bytes()
+    except FileNotFoundError:
+        return False
+    return _ID.fullmatch(found) is not None and found != catalog_id.encode() and has_blobs(root)
+
+
+def check_blobs_belong(root: Path, catalog_id: str) -> None:
+    """Raises StoreError if the blobs of the folder are another catalog's: this one would know none of them."""
+    if is_of_others(root, catalog_id):
+        raise StoreError(
+            f"{root / 'catalog.db'} is the catalog of another store than the objects' bytes in {root / 'blobs'}, and "
+            "nothing was removed. Put the catalog.db back that belongs to them (with its catalog.db-wal and "
+            "blobs.mark, if there are such), or restore a backup into a new folder: `bleepstore restore ARCHIVE DIR`. "
+            f"If this catalog.db is the one to go on with, `bleepstore fsck --data {root} --repair` moves what it does "
+            "not know to the folder quarantine."
+        )
+
+
+def keep_id(root: Path, catalog_id: str) -> None:
+    """From now on the blobs of the folder are this catalog's. Raises StorageFull, OSError."""
+    path, data = root / CATALOG_ID, catalog_id.encode()
+    if not path.exists() or path.read_bytes() != data:
+        replace_file(path, data)
 
 
 def is_of(mark: Mark | None, catalog_id: str, index: int) -> bool:

@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def files_of(store: Store) -> list[Path]:
     assert store.path is not None
-    return sorted(path for path in (store.path / "blobs").rglob("*") if path.is_file() and path.name != "manifest")
+    return sorted(path for path in (store.path / "blobs").glob("*/**/*") if path.is_file() and path.name != "manifest")
 
 
 def flip(path: Path, at: int = -1) -> None:

@@ -103,15 +103,67 @@ def test_a_catalog_that_lost_its_log_loses_no_bytes(tmp_path: Path) -> None:
     assert list(files(copy / "quarantine").values()) == [BIG]
 
 
-def test_another_stores_catalog_removes_nothing(tmp_path: Path) -> None:
-    """Also if it is further on than the right one."""
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A store of two objects with the catalog and the mark of another one, which is further on."""
     mine, other = tmp_path / "mine", tmp_path / "other"
     put(mine, "a", "b")
     put(other, *"abcdefghij")
+    copy_catalog(other, mine)
+    shutil.copy2(other / "blobs.mark", mine)
+    return mine
+
+
+def test_another_stores_catalog_is_refused_and_removes_nothing(mixed: Path) -> None:
+    before = files(mixed)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"another store.*nothing was removed.*Put the catalog.db back.*--repair"):
+            bleepstore.open(mixed)
+    assert files(mixed / "blobs") == {name: before[name] for name in files(mixed / "blobs")}
+    assert len(files(mixed / "blobs")) == 2 + 1, "two blobs, and whose they are"
+    assert not (mixed / "quarantine").exists()
+
+
+def test_another_stores_catalog_can_be_gone_on_with_after_a_repair(mixed: Path) -> None:
+    found = bleepstore.fsck(mixed, repair=True)
+    assert sorted({finding.kind for finding in found}) == ["another store", "missing", "unknown"]
+    assert list(files(mixed / "quarantine").values()) == [BIG] * 2
+    put(mixed, "c")
+    put(mixed)
+    assert {finding.kind for finding in bleepstore.fsck(mixed)} == {"missing"}
+
+
+def test_another_stores_catalog_sets_blobs_without_an_id_aside(tmp_path: Path) -> None:
+    """As those of a folder are that an earlier version wrote. Also if it is further on than the right one."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    put(mine, "a", "b")
+    put(other, *"abcdefghij")
+    (mine / "blobs/catalog.id").unlink()
     before = files(mine / "blobs")
     copy_catalog(other, mine)
-    bleepstore.open(mine).close()
+    put(mine)
     assert files(mine / "quarantine") == before
+    assert (mine / "blobs/catalog.id").read_bytes() == (other / "blobs/catalog.id").read_bytes()
+
+
+@pytest.mark.parametrize("how", ["fork", "backup"])
+def test_the_catalog_of_a_copy_is_that_of_another_store(tmp_path: Path, how: str) -> None:
+    root, copy = tmp_path / "store", tmp_path / "copy"
+    put(root, "old")
+    with bleepstore.open(root) as store:
+        if how == "fork":
+            store.fork(copy).close()
+        else:
+            store.backup(tmp_path / "archive")
+            bleepstore.restore(tmp_path / "archive", copy)
+    put(root, "new")
+    put(copy, "other", "another")
+    before = files(root / "blobs")
+    copy_catalog(copy, root)
+    shutil.copy2(copy / "blobs.mark", root)
+    with pytest.raises(StoreError, match="another store"):
+        bleepstore.open(root)
+    assert files(root / "blobs") == before
 
 
 def test_an_older_folder_that_was_copied_onto_a_newer_one_loses_no_bytes(tmp_path: Path) -> None:
@@ -147,7 +199,7 @@ def test_what_an_interrupted_write_left_is_removed_as_ever(tmp_path: Path) -> No
     crashed = LocalBackend(tmp_path)
     crashed.put_object(BlobSpec(bucket="photos", key="x", new_id=new_blob_id), [BIG])
     put(tmp_path)
-    assert len(files(tmp_path / "blobs")) == 1
+    assert len(list(tmp_path.glob("blobs/*/*"))) == 1
     assert not (tmp_path / "quarantine").exists()
 
 

@@ -69,6 +69,7 @@ def restoring(path: Path) -> Iterator[RestoredCatalog]:
         connection.execute("BEGIN IMMEDIATE")
         yield RestoredCatalog(connection)
         connection.execute("DELETE FROM garbage")
+        connection.execute("DELETE FROM identity")  # it knows other blobs than the store that was backed up
         quotas = QuotaTables(connection, lambda: None)
         for counted in quotas.list_quotas():  # what was left out counts no more
             quotas.recount(counted.scope, counted.name)

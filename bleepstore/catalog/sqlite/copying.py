@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,10 +117,13 @@ class HeldCatalog:
         finally:
             target.execute("DETACH source")
 
-    def copy_to_file(self, path: Path) -> tuple[str, int]:
-        """Make a new catalog file at `path`, durably; returns the catalog's id and its applied index."""
+    def copy_to_file(self, path: Path, *, as_another: bool = False) -> tuple[str, int]:
+        """Make a new catalog file at `path`, durably; returns the id of the catalog in it and its applied index.
+        `as_another`: it gets an id of its own."""
         with opened_copy(path) as target:
             copy_database(self.connection, target)
+            if as_another:
+                target.execute("UPDATE identity SET id = ?", (secrets.token_hex(16),))
             copied = Reader(target)
             return copied.catalog_id(), copied.applied_index()
 
