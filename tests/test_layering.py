@@ -98,6 +98,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "cattrs": frozenset(),
     "apsw": frozenset({"catalog", "raft", "testing"}),
     "awscrt": frozenset({"digests", "backends"}),
+    "zlib_ng": frozenset({"digests"}),
     "cryptography": frozenset({"sealing"}),
     "pyarrow": frozenset({"store"}),
     "boto3": frozenset({"backends", "senders", "remotes"}),

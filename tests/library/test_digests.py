@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -55,6 +57,15 @@ KNOWN = [
 @pytest.mark.parametrize(("algorithm", "data", "value"), KNOWN)
 def test_known_values(algorithm: Algorithm, data: bytes, value: str) -> None:
     assert digest(algorithm, data).hex() == value
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_crc32_is_the_same_without_the_package_that_the_server_brings(is_there: bool) -> None:
+    script = "import sys\n" + ("" if is_there else "sys.modules['zlib_ng'] = None\n")
+    script += "from bleepstore.digests import Algorithm, digest\n"
+    script += "print(digest(Algorithm.CRC32, b'123456789').hex(), 'zlib_ng.zlib_ng' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["cbf43926", str(is_there)]
 
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
