@@ -12,7 +12,9 @@ import pytest
 from tests.clients.conftest import need
 from tests.docs.test_documentation import PAGES, ROOT
 
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+_NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 #: A line of text may end within a command.
 _COMMAND = re.compile(r"pip install\s([^`\n]*(?:\n[^`\n]*)?)(?=`)|pip install\s(.*)$", re.MULTILINE)
 _OURS = re.compile(r"'(\.|bleepstore)\[([a-z,]+)\]([^']*)'")
@@ -33,6 +35,13 @@ def test_every_command_installs_from_the_checkout_extras_that_exist() -> None:
         assert set(parts[2].split(",")) <= set(EXTRAS), f"{page.name}: {text}"
         if parts[1] == "bleepstore":  # of PyPI, which has no release yet, unless it says from where
             assert parts[3].startswith(" @ file:///"), f"{page.name}: {text}"
+
+
+def test_the_readme_counts_the_dependencies_rightly() -> None:
+    server = [one for one in EXTRAS["server"] + EXTRAS["encryption"] if not one.startswith("bleepstore[")]
+    library, more = _NUMBERS[len(PROJECT["dependencies"])], _NUMBERS[len(server)]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{library} dependencies in the library, {more} more in the server" in readme
 
 
 @pytest.mark.slow
