@@ -16,6 +16,7 @@ import attrs
 
 from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.model import (
+    NO_ATTRIBUTES,
     NO_SYSTEM,
     Grant,
     Group,
@@ -193,3 +194,5 @@ ATTRIBUTES = (
 )
 #: What the columns are called.
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)
+#: Each with the value of `ObjectAttributes` that is not stored, as it is the same as to be absent.
+DEFAULTS = tuple((attribute, getattr(NO_ATTRIBUTES, attribute.name)) for attribute in ATTRIBUTES)

@@ -2,7 +2,8 @@
 
 A record is one JSON object, whose `type` is the tag of its form, such as `put-object/1`. Bytes of an object follow it
 as they are, behind a newline, which JSON never holds; the object says how many. Every field is written out, so what a
-record means does not depend on what is a default today.
+record means does not depend on what is a default today; but of an object's attributes, whose absence has a meaning that
+never changes, only those that are there.
 
 A form is frozen. `bleepstore.codec.forms` lists each by hand, apart from the classes: a class that changes gets a new
 form with a new tag, and an up-caster from the old one. An unknown tag stops the reader (`UnknownTag`): skipping a

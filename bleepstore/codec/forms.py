@@ -6,8 +6,9 @@ A form is never edited once a release has written it. When a class changes:
 2. The old tag goes into the successors, with a function that makes the new fields of the old ones.
 3. The golden file of the old tag stays, and is read by the tests for ever; the new tag gets its own.
 
-What goes with an object (`ATTRIBUTES`) has a form of its own: a record has every attribute that was known when it was
-written, and what is not in it means what the table of `bleepstore.attributes` says of its absence.
+What goes with an object (`ATTRIBUTES`) has a form of its own: a record has the attributes that say something, and what
+is not in it means what the table of `bleepstore.attributes` says of its absence. So a new attribute does not change the
+records of objects that have none, and a node that does not know it reads those.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 from bleepstore import commands as c
 from bleepstore import errors as e
 from bleepstore.attributes import ATTRIBUTES as ATTRIBUTE_TABLE
-from bleepstore.attributes import COLUMNS as ATTRIBUTE_NAMES
 from bleepstore.attributes import (
+    DEFAULTS,
     read_grants,
     read_mapping,
     read_retention,
@@ -48,6 +49,7 @@ from bleepstore.digests import Algorithm
 from bleepstore.events import Event, EventRule, FailedReplication, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
+    NO_ATTRIBUTES,
     Acl,
     BlobRef,
     BucketSetting,
@@ -88,19 +90,27 @@ def _read_data(record: Fields, tail: Tail) -> Data:
 
 def _write_attributes(attributes: ObjectAttributes, _tail: Tail) -> Fields:
     record: Fields = {}
-    for attribute in ATTRIBUTE_TABLE:
-        record[attribute.name] = attribute.to_json(getattr(attributes, attribute.name))
+    if attributes is NO_ATTRIBUTES:
+        return record
+    for attribute, default in DEFAULTS:
+        value = getattr(attributes, attribute.name)
+        if value is not default and value != default:
+            record[attribute.name] = attribute.to_json(value)
     return record
 
 
+_ATTRIBUTE_READERS = {attribute.name: attribute.from_json for attribute in ATTRIBUTE_TABLE}
+
+
 def _read_attributes(record: Fields, _tail: Tail) -> ObjectAttributes:
-    if unknown := record.keys() - set(ATTRIBUTE_NAMES):
-        raise UnknownTag(
-            f"unknown attributes {sorted(unknown)}: a newer version of BleepStore wrote them; upgrade this"
-        )
+    if not record:
+        return NO_ATTRIBUTES
     given: dict[str, Any] = {}
-    for attribute in ATTRIBUTE_TABLE:
-        given[attribute.name] = attribute.from_json(record.get(attribute.name, attribute.absent))
+    for name, value in record.items():
+        read = _ATTRIBUTE_READERS.get(name)
+        if read is None:
+            raise UnknownTag(f"unknown attribute {name!r}: a newer version of BleepStore wrote it; upgrade this")
+        given[name] = read(value)
     return ObjectAttributes(**given)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bleepstore.acl_rules import is_enforced
-from bleepstore.attributes import ATTRIBUTES, Attribute, dump, read_grants, read_retention, write_grants
+from bleepstore.attributes import ATTRIBUTES, DEFAULTS, Attribute, dump, read_grants, read_retention, write_grants
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_COLUMNS
 from bleepstore.bucket_settings import from_documents
 from bleepstore.catalog.records import FoundObject, ProtectedVersion
@@ -66,7 +66,6 @@ def make_protected(row: tuple[Any, ...]) -> ProtectedVersion:
 
 
 _ALL_ABSENT = (None,) * len(ATTRIBUTES)
-_DEFAULTS = tuple((attribute, getattr(NO_ATTRIBUTES, attribute.name)) for attribute in ATTRIBUTES)
 
 
 def columns_of(attributes: ObjectAttributes) -> list[str | None]:
@@ -74,7 +73,7 @@ def columns_of(attributes: ObjectAttributes) -> list[str | None]:
     if attributes == NO_ATTRIBUTES:
         return [None] * len(ATTRIBUTES)
     columns: list[str | None] = []
-    for attribute, default in _DEFAULTS:
+    for attribute, default in DEFAULTS:
         value = getattr(attributes, attribute.name)
         if value is default or value == default:
             columns.append(None)
