@@ -53,6 +53,7 @@ class Peer:
     name: str
     url: str
     master: int
+    certificate: Path | None = None
 
     @property
     def pids(self) -> list[int]:
@@ -68,6 +69,7 @@ class Peer:
             aws_secret_access_key=KEYS[1],
             region_name="us-east-1",
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+            verify=str(self.certificate) if self.certificate else None,
         )
         return client
 
@@ -107,7 +109,7 @@ def _children(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def _started(name: str, command: list[str], **environ: str) -> Iterator[Peer]:
+def _started(name: str, command: list[str], certificate: Path | None = None, **environ: str) -> Iterator[Peer]:
     port = _free_port()
     command = [part.replace("PORT", str(port)) for part in command]
     process = subprocess.Popen(
@@ -115,16 +117,20 @@ def _started(name: str, command: list[str], **environ: str) -> Iterator[Peer]:
     )
     try:
         _wait(port)
-        yield Peer(name, f"http://127.0.0.1:{port}", process.pid)
+        scheme = "https" if certificate else "http"
+        yield Peer(name, f"{scheme}://127.0.0.1:{port}", process.pid, certificate)
     finally:
         process.terminate()
         process.wait(timeout=40)
 
 
-def ours(data: Path) -> contextlib.AbstractContextManager[Peer]:
+def ours(data: Path, certificate: Path | None = None) -> contextlib.AbstractContextManager[Peer]:
+    """Its key is beside the certificate, with the suffix .key."""
     command = [sys.executable, "-m", "bleepstore_server", "serve", "--data", str(data), "--port", "PORT"]
     command += ["--workers", str(WORKERS), "--threads", str(THREADS)]
-    return _started("bleepstore", command, BLEEPSTORE_ACCESS_KEY=KEYS[0], BLEEPSTORE_SECRET_KEY=KEYS[1])
+    if certificate is not None:
+        command += ["--tls-cert", str(certificate), "--tls-key", str(certificate.with_suffix(".key"))]
+    return _started("bleepstore", command, certificate, BLEEPSTORE_ACCESS_KEY=KEYS[0], BLEEPSTORE_SECRET_KEY=KEYS[1])
 
 
 def floor(file: Path) -> contextlib.AbstractContextManager[Peer]:
@@ -155,11 +161,11 @@ def _path(url: str) -> str:
     return "/" + url.split("/", 3)[3]
 
 
-def _signed(peer: Peer, operation: str, **parameters: object) -> str:
+def signed(peer: Peer, operation: str, **parameters: object) -> str:
     return _path(peer.s3.generate_presigned_url(operation, Params=parameters, ExpiresIn=3600))
 
 
-def _fill(peer: Peer) -> None:
+def fill(peer: Peer) -> None:
     s3 = peer.s3
     s3.create_bucket(Bucket="bench")
     s3.create_bucket(Bucket="thousand")
@@ -171,10 +177,10 @@ def _fill(peer: Peer) -> None:
 
 def small_requests(peer: Peer, seconds: int) -> dict[str, float]:
     """Requests per second of 1 KiB."""
-    puts = [_signed(peer, "put_object", Bucket="bench", Key=f"put-{number}") for number in range(64)]
-    listing = [_signed(peer, "list_objects_v2", Bucket="thousand")]
-    get = _signed(peer, "get_object", Bucket="bench", Key="small")
-    head = _signed(peer, "head_object", Bucket="bench", Key="empty")
+    puts = [signed(peer, "put_object", Bucket="bench", Key=f"put-{number}") for number in range(64)]
+    listing = [signed(peer, "list_objects_v2", Bucket="thousand")]
+    get = signed(peer, "get_object", Bucket="bench", Key="small")
+    head = signed(peer, "head_object", Bucket="bench", Key="empty")
     return {
         "GET 1 KiB /s": wrk(peer.url, [get], "GET", seconds),
         "HEAD /s": wrk(peer.url, [head], "HEAD", seconds),
@@ -228,12 +234,12 @@ def write_rate(folder: Path) -> float:
 
 def measure_ours(folder: Path, seconds: int) -> dict[str, float]:
     with ours(folder / "data") as peer:
-        _fill(peer)
+        fill(peer)
         found = small_requests(peer, seconds)
         found["peak memory, small, MiB"] = peer.peak_mib()
-        put = _signed(peer, "put_object", Bucket="bench", Key="big")
+        put = signed(peer, "put_object", Bucket="bench", Key="big")
         found["PUT 64 MiB MB/s"] = big_put(peer, put, 6)
-        get = _signed(peer, "get_object", Bucket="bench", Key="big")
+        get = signed(peer, "get_object", Bucket="bench", Key="big")
         found["GET 64 MiB MB/s"] = wrk(peer.url, [get], "GET", seconds, connections=2) * BIG / 1e6
         found["peak memory, MiB"] = peer.peak_mib()
         return found
@@ -258,12 +264,12 @@ def measure_floor(folder: Path, seconds: int) -> dict[str, float]:
 
 def measure_moto(seconds: int) -> dict[str, float]:
     with moto() as peer:
-        _fill(peer)
+        fill(peer)
         found = small_requests(peer, seconds)
         found["peak memory, small, MiB"] = peer.peak_mib()
-        put = _signed(peer, "put_object", Bucket="bench", Key="big")
+        put = signed(peer, "put_object", Bucket="bench", Key="big")
         found["PUT 64 MiB MB/s"] = big_put(peer, put, 3)
-        get = _signed(peer, "get_object", Bucket="bench", Key="big")
+        get = signed(peer, "get_object", Bucket="bench", Key="big")
         found["GET 64 MiB MB/s"] = wrk(peer.url, [get], "GET", seconds, connections=2) * BIG / 1e6
         found["peak memory, MiB"] = peer.peak_mib()
         return found
