@@ -74,6 +74,10 @@ class Prometheus:
     def __init__(self, url: str) -> None:
         self._url = url
 
+    def is_ready(self) -> bool:
+        """Until then it refuses queries."""
+        return ask(f"{self._url}/-/ready")[0] == 200
+
     def ask(self, path: str, **query: str) -> Any:
         status, _headers, body = ask(f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(query)}")
         assert status == 200, body
@@ -100,8 +104,10 @@ def scraping(serve: Callable[..., Served], tmp_path: Path) -> Iterator[tuple[Ser
     command: list[str | Path] = [program, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}"]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+    prometheus = Prometheus(f"http://127.0.0.1:{port}")
     try:
-        yield served, Prometheus(f"http://127.0.0.1:{port}")
+        until(prometheus.is_ready)
+        yield served, prometheus
     finally:
         process.kill()
         process.wait()
