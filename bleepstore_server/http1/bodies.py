@@ -11,6 +11,10 @@ PIECE = 1024 * 1024
 _MAX_LINE = 4096
 _MAX_TRAILERS = 16 * 1024
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\0]*)?")
+#: What has come of a line while its end has not.
+_CHUNK_BEGUN = re.compile(rb"(?:[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\r\n\0]*)?\r?)?")
+_END_BEGUN = re.compile(rb"\r?")
+_TRAILER_BEGUN = re.compile(rb"[^\r\n]*\r?")
 
 
 class Source(Protocol):
@@ -42,6 +46,8 @@ class RequestBody:
         self.is_read = length == 0
         self._is_first = True
         self._ask = ask
+        #: What is wrong with the framing: nobody knows where anything is behind that, and nothing more is waited for.
+        self._fault = ""
 
     def is_awaited(self) -> bool:
         """Whether the client still waits to be asked for it."""
@@ -57,15 +63,31 @@ class RequestBody:
             data = self._take(min(size, self._left)) if self._left and size else b""
             self.is_read = not self._left
             return data
+        if self._fault:
+            raise MalformedBody(self._fault)
         data = self._read_chunk(size) if size else b""
         if not data or not self._source.buffer:
             return data
         pieces = [data]  # small chunks that came together are read together: each piece has its price
         length = len(data)
-        while self._source.buffer and length < min(size, PIECE) and (data := self._read_chunk(size - length)):
+        while length < min(size, PIECE) and self._has_next():
+            try:
+                data = self._read_chunk(size - length)
+            except MalformedBody:
+                break  # the next call says so
             pieces.append(data)
             length += len(data)
         return b"".join(pieces)
+
+    def _has_next(self) -> bool:
+        """Whether more than the size of another chunk has come behind the one that was read: nothing is waited for as
+        long as there are data that nobody has seen."""
+        buffer = self._source.buffer
+        return -1 < buffer.find(b"\n", 2) < len(buffer) - 1 and not buffer.startswith(b"\r\n0")
+
+    def _malformed(self, why: str) -> MalformedBody:
+        self._fault = why
+        return MalformedBody(why)
 
     def _read_chunk(self, size: int) -> bytes:
         """Up to `size` bytes of one chunk."""
@@ -73,7 +95,7 @@ class RequestBody:
             return b""
         data = self._take(min(size, self._left))
         if not data:
-            raise MalformedBody("the body ended within a chunk")
+            raise self._malformed("the body ended within a chunk")
         return data
 
     def readline(self, limit: int = -1) -> bytes:
@@ -112,35 +134,37 @@ class RequestBody:
         """Read the line of the next chunk's size; False if it is the last chunk, whose trailers are read and dropped:
         "A recipient that removes the chunked coding from a message MAY selectively retain or discard the received
         trailer fields" (RFC 9110 section 6.5.1)."""
-        if not self._is_first and self._line(2):
-            raise MalformedBody("the data of a chunk must end in CRLF")
+        if not self._is_first and self._line(2, _END_BEGUN):
+            raise self._malformed("the data of a chunk must end in CRLF")
         self._is_first = False
-        size = _CHUNK.fullmatch(self._line(_MAX_LINE))
+        size = _CHUNK.fullmatch(self._line(_MAX_LINE, _CHUNK_BEGUN))
         if size is None:
-            raise MalformedBody("a chunk must begin with its size in hexadecimal")
+            raise self._malformed("a chunk must begin with its size in hexadecimal")
         self._left = int(size[1], 16)
         if self._left:
             return True
         allowed = _MAX_TRAILERS
-        while line := self._line(_MAX_LINE):
+        while line := self._line(_MAX_LINE, _TRAILER_BEGUN):
             allowed -= len(line)
             if allowed < 0:
-                raise MalformedBody("the trailers are too long")
+                raise self._malformed("the trailers are too long")
         self.is_read = True
         return False
 
-    def _line(self, limit: int) -> bytes:
-        """The next line without its CRLF."""
+    def _line(self, limit: int, begun: re.Pattern[bytes]) -> bytes:
+        """The next line without its CRLF. As long as its end has not come it is `begun`."""
         buffer = self._source.buffer
         while (end := buffer.find(b"\n", 0, limit)) < 0:
             if len(buffer) >= limit:
-                raise MalformedBody("a line of the chunked body is too long")
+                raise self._malformed("a line of the chunked body is too long")
+            if not begun.fullmatch(buffer):
+                raise self._malformed("a line of the chunked body is not valid")
             data = self._source.receive(PIECE)
             if not data:
-                raise MalformedBody("the body ended within a chunk")
+                raise self._malformed("the body ended within a chunk")
             buffer += data
         line = bytes(buffer[: end + 1])
         del buffer[: end + 1]
         if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
-            raise MalformedBody("a line of a chunked body must end in CRLF")
+            raise self._malformed("a line of a chunked body must end in CRLF")
         return line[:-2]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
 _PIECE = 64 * 1024
+#: The body is known to be wrong before its end.
+_MALFORMED = frozenset({"IncompleteBody", "InvalidChunkSizeError", "MalformedTrailerError"})
 
 
 class _BoundedInput(LimitedStream):
@@ -43,6 +45,8 @@ def drain(exchange: Exchange) -> bool:
     environ = exchange.environ
     if exchange.error_code == "RequestTimeout":
         return False  # it has been waited for
+    if exchange.error_code in _MALFORMED and "bleepstore.hurry" in environ:
+        return False  # nobody knows what more will come, and the server lets the client read the answer
     if environ.get("bleepstore.awaits_continue", _never)():
         return False  # the client waits to be asked for its body, and need not send it now
     length = environ.get("CONTENT_LENGTH")

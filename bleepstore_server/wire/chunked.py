@@ -24,6 +24,8 @@ from bleepstore_server.wire.sigv4 import EMPTY_SHA256, ChunkSigner
 
 _MAX_LINE = 4096
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
+#: What has come of the line of a chunk's size while its end has not.
+_SIZE_BEGUN = re.compile(rb"\s*(?:[0-9a-fA-F]{1,16}\s*(?:;.*)?)?", re.DOTALL)
 _MAX_TRAILERS = 16 * 1024
 _MAX_CHUNK = 5 * 1024**3
 _MIN_CHUNK = 8192  # but for the last
@@ -82,7 +84,7 @@ class ChunkedDecoder:
                 at += len(piece)
                 self._take(piece, out)
             elif self._state is _State.DATA_END:
-                if len(data) - at < 2:
+                if data[at : at + 2] in (b"", b"\r"):
                     break
                 if data[at : at + 2] != b"\r\n":
                     raise _incomplete("The data of a chunk must end in CRLF.")
@@ -99,6 +101,8 @@ class ChunkedDecoder:
                 if end < 0:
                     if len(data) - at >= limit:
                         raise self._too_long()
+                    if self._state is _State.SIZE and not _SIZE_BEGUN.fullmatch(data, at):
+                        raise _incomplete("A chunk must begin with its size in hexadecimal.")
                     break
                 line, at = data[at:end], end + 1
                 if self._state is _State.SIZE:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bleepstore_server import create_app
 from bleepstore_server.wire.sigv4 import ChunkSigner, SigningKey
 from tests.server.conftest import Server
 from tests.server.test_chunked import signed as signed_chunks
@@ -139,3 +140,47 @@ def test_chunks_without_a_decoded_length(refused: Refused) -> None:
     for text in ("x", "-5", "5.0", "9" * 30):
         headers = {"x-amz-decoded-content-length": text}
         refused("InvalidArgument", 400, "PUT", "/photos/k", body, headers, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+
+
+class Stalled:
+    """The body of a client that has sent `data` and then says nothing."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, _size: int) -> bytes:
+        data, self._data = self._data, b""
+        assert data, "it is waited for"
+        return data
+
+
+@pytest.mark.parametrize(
+    ("body", "decoded", "code"),
+    [
+        (b"zz\r\nhello", 100, b"IncompleteBody"),
+        (b"5\r\nhelloX", 100, b"IncompleteBody"),
+        (b"5\r\nhello\r\n", 4, b"IncompleteBody"),
+        (b"5\r\nhello\r\n1\r\n", 100, b"InvalidChunkSizeError"),
+        (b"0\r\nnonsense\r\n", 0, b"MalformedTrailerError"),
+    ],
+)
+def test_a_body_that_is_known_to_be_wrong_is_refused_at_once(
+    server: Server, wire: Wire, body: bytes, decoded: int, code: bytes
+) -> None:
+    fields = {"x-amz-decoded-content-length": str(decoded), "Content-Encoding": "aws-chunked"}
+    signed = wire.sign("PUT", "/photos/wrong", fields, "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "PUT",
+        "RAW_URI": "/photos/wrong",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_LENGTH": "1000",
+        "bleepstore.headers": {name.lower(): value for name, value in signed.items()},
+        "bleepstore.hurry": lambda _hurried: None,
+        "wsgi.input": Stalled(body),
+        "wsgi.input_terminated": True,
+        "wsgi.url_scheme": "http",
+    }
+    headers: list[tuple[str, str]] = []
+    answer = b"".join(create_app(server.store)(environ, lambda _status, told, *_: headers.extend(told)))  # type: ignore[arg-type]  # it writes nothing
+    assert b"<Code>%s</Code>" % code in answer
+    assert ("Connection", "close") in headers

@@ -207,6 +207,16 @@ def test_a_malformed_body_is_refused(body: bytes, code: str, size: int) -> None:
     assert 400 <= refused.value.status < 500
 
 
+@pytest.mark.parametrize("body", [b"z", b"5 5", b"x;", b"-", b"1\r\nxy", b"1\r\nx\ry", b"1\r\nx\r\nz"])
+def test_a_malformed_body_is_refused_before_more_has_come(body: bytes) -> None:
+    with pytest.raises(RequestError) as refused:
+        ChunkedDecoder(None).feed(body)
+    assert refused.value.code == "IncompleteBody"
+    good = b" 5 ;x=\xff y\r\nhello\r\n0\r\n"
+    for size in range(len(good)):
+        ChunkedDecoder(None).feed(good[:size])
+
+
 @pytest.mark.parametrize(
     "trailers",
     [

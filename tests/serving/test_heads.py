@@ -242,6 +242,55 @@ def test_chunks_that_are_none(data: bytes, size: int) -> None:
         RequestBody(Pieces(data, size), None).read()
 
 
+class Waited(Exception):
+    """A body was waited for."""
+
+
+class Stalled(Pieces):
+    """A client that sends something and then nothing more."""
+
+    def receive(self, size: int, expected: int = 1) -> bytes:
+        data = super().receive(size, expected)
+        if not data:
+            raise Waited
+        return data
+
+
+@SIZES
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"z", b"zz\r\nabc", b"\r", b"3 4", b"3\rx", b"3;\0", b"3;x\ry", b"3\r\nabcX", b"3\r\nabc\rX",
+        b"3\r\nabcdef\r\n", b"3\n", b"0\r\nA\rb", b"3\r\nabc\r\nz",
+    ],
+)  # fmt: skip
+def test_chunks_that_are_none_are_refused_before_more_has_come(data: bytes, size: int) -> None:
+    body = RequestBody(Stalled(data, size), None)
+    with pytest.raises(MalformedBody):
+        body.read()
+    with pytest.raises(MalformedBody):
+        body.read(1)
+
+
+@SIZES
+@pytest.mark.parametrize(
+    "data", [b"", b"3", b"3 ", b"3;x", b"3\r", b"3\r\n", b"3\r\nabc", b"3\r\nabc\r", b"0\r\nA: b\r"]
+)
+def test_chunks_that_may_become_some_are_waited_for(data: bytes, size: int) -> None:
+    with pytest.raises(Waited):
+        RequestBody(Stalled(data, size), None).read()
+
+
+@pytest.mark.parametrize(
+    "behind", [b"", b"\r", b"\r\n", b"\r\n3", b"\r\n3\r\n", b"\r\n0\r\nA: b\r\n", b"\r\nzz\r\nabc", b"zz\r\n"]
+)
+def test_what_has_come_of_a_body_in_chunks_waits_for_no_more(behind: bytes) -> None:
+    body = RequestBody(Stalled(b"3\r\nabc\r\n3\r\ndef" + behind, 1000), None)
+    assert body.read(100) == b"abcdef"
+    with pytest.raises((Waited, MalformedBody)):
+        body.read(100)
+
+
 def test_a_body_is_asked_for_once_and_when_it_is_read() -> None:
     asked: list[int] = []
     body = RequestBody(Pieces(b"data", 1), 4, lambda: asked.append(1))
