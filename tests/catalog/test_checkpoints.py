@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +12,22 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bleepstore.catalog.sqlite.connection import open_writer
+from bleepstore.catalog.sqlite.connection import MAPPED_BYTES, open_writer
 from bleepstore.catalog.sqlite.shared import Life
 from bleepstore.catalog.sqlite.writer import Checkpoints, WriterLock
 
 PAGES = 40
+#: For each line of its input: how many pages SQLite reads from the file, which it does with those that are not mapped.
+READER = """
+import sys
+import apsw
+reader = apsw.Connection(sys.argv[1])
+reader.pragma("mmap_size", int(sys.argv[2]))
+for query in sys.stdin:
+    reader.status(apsw.SQLITE_DBSTATUS_CACHE_MISS, True)
+    reader.execute(query).fetchall()
+    print(*reader.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[:1], flush=True)
+"""
 
 
 class Log:
@@ -180,3 +193,34 @@ def test_a_shorter_log_waits_as_long_as_commits_come(tmp_path: Path) -> None:
     log.commit(PAGES // 4)
     log.close()
     assert not threads(), "closing waits for no commit"
+
+
+def test_readers_of_other_processes_map_what_the_copy_has_made_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no commit follows, which would tell them to do so."""
+    log = Log(tmp_path, 4 * PAGES, idle_seconds=0)
+    log.commit(2)
+    log.connection.wal_checkpoint()
+    command = [sys.executable, "-c", READER, str(log.path), str(MAPPED_BYTES)]
+    copy = Checkpoints._copy
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+
+        def pages_read(query: str) -> int:
+            assert reader.stdin is not None
+            assert reader.stdout is not None
+            print(query, file=reader.stdin, flush=True)
+            return int(reader.stdout.readline())
+
+        def map_before(checkpoints: Checkpoints, path: str) -> None:
+            pages_read("SELECT min(data) FROM filler WHERE number < 2")  # they are in the file
+            copy(checkpoints, path)
+
+        monkeypatch.setattr(Checkpoints, "_copy", map_before)
+        log.commit(PAGES)
+        wait()
+        assert log.rows_in_the_file() == PAGES + 2
+        assert pages_read("SELECT max(data) FROM filler") <= 2, "only the first and the last page are never mapped"
+        assert reader.stdin is not None
+        reader.stdin.close()
+    log.close()

@@ -93,6 +93,15 @@ def open_writer(path: Path | None, *, replicated: bool = False) -> apsw.Connecti
     return connection
 
 
+def commit_nothing(connection: apsw.Connection) -> None:
+    """A commit that changes nothing, after which all connections of all processes map the file anew.
+
+    A reader maps the file at the length that it has then, and again when it sees a commit. A checkpoint, which makes
+    the file longer, is none: the reader would read each page behind its mapping by a call of the system, and copy it.
+    """
+    connection.pragma("application_id", connection.pragma("application_id"))
+
+
 def _has_log(path: Path) -> bool:
     log = path.with_name(f"{path.name}-wal")
     return log.exists() and log.stat().st_size > 0

@@ -30,7 +30,7 @@ from types import TracebackType
 import apsw
 
 from bleepstore.catalog.records import RecordedEvent
-from bleepstore.catalog.sqlite.connection import CHECKPOINT_PAGES, LOW_SPACE_PAGES, PAGE_SIZE
+from bleepstore.catalog.sqlite.connection import CHECKPOINT_PAGES, LOW_SPACE_PAGES, PAGE_SIZE, commit_nothing
 from bleepstore.catalog.sqlite.refusals import classify
 from bleepstore.catalog.sqlite.shared import BucketCache, Life, MarkFile
 from bleepstore.catalog.sqlite.tables import SqliteTables
@@ -396,6 +396,7 @@ class Checkpoints:
             connection.pragma("schema_version")  # the first read, which opens the log
             connection.wal_checkpoint()
             with self._lock:
+                commit_nothing(connection)  # for readers, which map what the file has grown by
                 size, _copied = connection.wal_checkpoint()
                 # Readers of its pages may keep the log from beginning anew.
                 self._next = size + self._pages // 8
