@@ -28,6 +28,27 @@ for _ in range(100):
     {work}()
 print((faults() - before) // 100)
 """
+#: Threads that are there at the same time and do something one after the other. If each had an arena of its own: 84 MiB.
+_KEPT = """
+import threading
+from bleepstore_server.allocator import keep_freed_memory
+from bleepstore_server.http1.bodies import PIECE
+keep_freed_memory()
+turn, all_have = threading.Lock(), threading.Barrier(12)
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+def body():
+    with turn:
+        [b"x" * PIECE for _ in range(7)]
+    all_have.wait()
+before = resident()
+threads = [threading.Thread(target=body) for _ in range(12)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(resident() - before)
+"""
 _COLLECTIONS = """
 import gc
 from bleepstore_server.allocator import collect_seldom
@@ -45,6 +66,12 @@ def test_large_answers_and_bodies_fault_no_pages_in_once_one_was_made(work: str)
     program = _FAULTS.format(work=work)
     faults = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     assert int(faults) == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+def test_what_is_kept_does_not_grow_with_the_number_of_threads() -> None:
+    kept = subprocess.run([sys.executable, "-c", _KEPT], check=True, capture_output=True, text=True).stdout
+    assert float(kept) < 25, "MiB"
 
 
 def test_what_requests_hold_at_the_same_time_is_not_looked_through_for_cycles() -> None:
