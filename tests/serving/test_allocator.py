@@ -28,7 +28,7 @@ for _ in range(100):
     {work}()
 print((faults() - before) // 100)
 """
-#: Threads that are there at the same time and do something one after the other. If each had an arena of its own: 84 MiB.
+#: Threads that live at the same time and do something one after the other. If each had an arena of its own: 84 MiB.
 _KEPT = """
 import threading
 from bleepstore_server.allocator import keep_freed_memory
