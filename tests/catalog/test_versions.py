@@ -234,6 +234,28 @@ def test_a_question_is_answered_by_an_index(catalog: Catalog, ask: Callable[[Any
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in plan if "CONSTANT" not in step), plan
 
 
+@pytest.mark.usefixtures("apply")
+def test_a_write_over_an_object_needs_no_table_of_its_own(catalog: Catalog) -> None:
+    """Not knowing that there is one row of a key, SQLite notes the rows in a table before it changes the first."""
+    catalog.apply([put("v1")])
+    asked: list[tuple[str, Any]] = []
+
+    def trace(_cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+        asked.append((sql, bindings))
+        return True
+
+    with catalog.transaction() as tables:
+        connection = tables.connection
+    connection.exec_trace = trace
+    catalog.apply([put("v2")])
+    connection.exec_trace = None
+    updates = [(sql, bindings) for sql, bindings in asked if sql.startswith("UPDATE")]
+    assert len(updates) == 3
+    for sql, bindings in updates:
+        steps = [row[1] for row in connection.execute(f"EXPLAIN {sql}", bindings)]
+        assert "OpenEphemeral" not in steps, sql
+
+
 def test_a_completion_applied_again_has_the_retention_that_it_gave(apply: Applier, catalog: Catalog) -> None:
     """Two clients complete an upload at once: both learn of the default retention of the bucket."""
     apply.create_bucket("photos")
