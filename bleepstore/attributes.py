@@ -26,6 +26,7 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.replication import Replica, Replication, ReplicationStatus
+from bleepstore.values import NO_TEXTS, FrozenTexts
 
 _SYSTEM_FIELDS = tuple(field.name for field in attrs.fields(SystemMetadata))
 
@@ -39,14 +40,14 @@ def _write_system(system: SystemMetadata) -> dict[str, str]:
     return given
 
 
-def read_mapping(given: object) -> dict[str, str]:
+def read_mapping(given: object) -> FrozenTexts:
     """What `write_mapping` wrote: a JSON object of texts. Raises ValueError for anything else: it is damaged."""
     if type(given) is not dict:
         raise ValueError(f"stored attributes hold {type(given).__name__} instead of an object")
     for value in given.values():
         if type(value) is not str:
             raise ValueError(f"stored attributes hold {type(value).__name__} instead of a text")
-    return given
+    return FrozenTexts(given) if given else NO_TEXTS
 
 
 def _read_text(given: object) -> str:
@@ -177,19 +178,19 @@ class Attribute:
     to_json: Callable[[Any], Any]
     from_json: Callable[[Any], Any]
     is_text: bool = False  # its JSON is a string, which the column holds without quotes
-    is_frozen: bool = True  # its values may be shared, as those of a mapping may not
+    is_common: bool = True  # many objects have the same, so what was read of one is kept for others
 
 
 ATTRIBUTES = (
     Attribute("system", {}, _write_system, _read_system),
-    Attribute("metadata", {}, write_mapping, read_mapping, is_frozen=False),
+    Attribute("metadata", {}, write_mapping, read_mapping, is_common=False),
     Attribute("storage_class", "STANDARD", str, _read_text, is_text=True),
     Attribute("grants", None, write_grants, read_grants),
-    Attribute("tags", {}, write_mapping, read_mapping, is_frozen=False),
+    Attribute("tags", {}, write_mapping, read_mapping, is_common=False),
     Attribute("restoration", None, _write_restoration, _read_restoration),
     Attribute("retention", None, write_retention, read_retention),
     Attribute("legal_hold", None, _same, _same),
-    Attribute("encryption", None, _write_encryption, _read_encryption, is_frozen=False),
+    Attribute("encryption", None, _write_encryption, _read_encryption, is_common=False),
     Attribute("replication", None, _write_replication, _read_replication),
 )
 #: What the columns are called.

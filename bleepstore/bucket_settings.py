@@ -187,9 +187,13 @@ def read_replication(records: Iterable[Mapping[str, Any]]) -> tuple[ReplicationR
 
 
 def _read_replication_rule(record: dict[str, Any]) -> ReplicationRule:
-    prefixes, tags = record.pop("excluded_prefixes"), record.pop("excluded_tags")
-    excluded = tuple((key, value) for key, value in tags)
-    return ReplicationRule(excluded_prefixes=tuple(prefixes), excluded_tags=excluded, **record)
+    prefixes, excluded, tags = (record.pop(name) for name in ("excluded_prefixes", "excluded_tags", "tags"))
+    return ReplicationRule(
+        excluded_prefixes=tuple(prefixes),
+        excluded_tags=tuple((key, value) for key, value in excluded),
+        tags=read_mapping(tags),
+        **record,
+    )
 
 
 SETTINGS: Mapping[str, SettingForm] = {

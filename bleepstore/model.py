@@ -24,7 +24,7 @@ from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 from bleepstore.rates import RateLimit
 from bleepstore.replication import Replication, ReplicationRule
-from bleepstore.values import statically_frozen
+from bleepstore.values import NO_TEXTS, statically_frozen
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -284,10 +284,10 @@ class ObjectAttributes:
     """
 
     system: SystemMetadata = NO_SYSTEM
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    metadata: Mapping[str, str] = NO_TEXTS
     storage_class: str = STANDARD
     grants: tuple[Grant, ...] | None = None
-    tags: Mapping[str, str] = attrs.field(factory=dict)
+    tags: Mapping[str, str] = NO_TEXTS
     restoration: Restoration | None = None
     retention: Retention | None = None
     legal_hold: bool | None = None

@@ -1,9 +1,9 @@
-"""How classes of values are made that a request makes anew, and that nobody else has."""
+"""How classes of values are made that a request makes anew, and that nobody else has; and mappings that are shared."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
@@ -15,4 +15,27 @@ else:
     # `attrs.frozen`, for a program without a type checker could change them for everybody.
     statically_frozen = functools.partial(attrs.define, unsafe_hash=True)
 
-__all__ = ["statically_frozen"]
+__all__ = ["NO_TEXTS", "FrozenTexts", "statically_frozen"]
+
+
+class FrozenTexts(dict[str, str]):
+    """Texts by their names that are not changed, for many values may have them: TypeError says so. `dict(...)` makes a
+    copy that may be changed.
+
+    It is a dict, since programs write what they got as JSON, or pickle it.
+    """
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # who has a type checker knows it as a Mapping
+
+        def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+            raise TypeError("what a store returned cannot be changed, for others may have it too: change a copy of it")
+
+        __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[FrozenTexts], tuple[dict[str, str]]]:
+        return FrozenTexts, (dict(self),)
+
+
+NO_TEXTS = FrozenTexts()

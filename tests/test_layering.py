@@ -68,7 +68,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     "pages": frozenset({"model"}),
     "roles": frozenset({"errors", "model"}),
-    "attributes": frozenset({"model", "object_lock", "encryption", "replication"}),
+    "attributes": frozenset({"model", "object_lock", "encryption", "replication", "values"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
     "bucket_settings": frozenset({"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership"})
     | {"configurations", "events", "replication"},

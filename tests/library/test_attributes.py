@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import attrs
 import pytest
 
+import bleepstore
 from bleepstore import codec
 from bleepstore.attributes import ATTRIBUTES, COLUMNS
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.rows import columns_of, from_columns
 from bleepstore.commands import PutObject
+from bleepstore.lifecycle import Expiration, LifecycleFilter, LifecycleRule
 from bleepstore.model import (
     NO_ATTRIBUTES,
     Grant,
@@ -73,9 +79,52 @@ def test_equal_columns_give_one_instance_unless_they_hold_a_mapping() -> None:
     assert from_columns(tuple(plain)) is from_columns(tuple(plain))
     for given in (ObjectAttributes(metadata={"a": "b"}), ObjectAttributes(tags={"a": "b"})):
         columns = tuple(columns_of(given))
-        first, second = from_columns(columns), from_columns(columns)
-        assert first.metadata is not second.metadata, "a program may change what it got"
-        assert first.tags is not second.tags, "likewise"
+        assert from_columns(columns) is not from_columns(columns), "few objects have the same"
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "set": lambda texts: texts.__setitem__("a", "c"),
+    "delete": lambda texts: texts.__delitem__("a"),
+    "update": lambda texts: texts.update(a="c"),
+    "|=": lambda texts: texts.__ior__({"a": "c"}),
+    "setdefault": lambda texts: texts.setdefault("x", "c"),
+    "pop": lambda texts: texts.pop("a", None),
+    "popitem": lambda texts: texts.popitem(),
+    "clear": lambda texts: texts.clear(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_a_store_returned_cannot_be_changed(change: Callable[[Any], object]) -> None:
+    """Other results have the same mapping, and so do buckets that are remembered."""
+    tags = {"a": "b"}
+    with bleepstore.open() as store:
+        store.create_bucket("photos")
+        store.put_bucket_tags("photos", tags)
+        rule = LifecycleRule(filter=LifecycleFilter(tags=tags), expiration=Expiration(days=1))
+        store.put_bucket_lifecycle("photos", [rule])
+        store.put_object("photos", "plain", b"")
+        store.put_object("photos", "full", b"", metadata=tags, tags=tags)
+        for _ in range(2):  # what the first look found is kept for the second
+            plain, full = (store.head_object("photos", key).version.attributes for key in ("plain", "full"))
+            (found,) = store.get_bucket_lifecycle("photos").rules
+            mappings = [full.metadata, full.tags, store.get_bucket_tags("photos"), found.filter.tags]
+            for mapping in (plain.metadata, plain.tags, NO_ATTRIBUTES.metadata, *mappings):
+                with pytest.raises(TypeError, match="change a copy"):
+                    change(mapping)
+            assert plain.metadata == plain.tags == {}
+            assert mappings == [tags] * 4
+
+
+def test_what_a_store_returned_is_written_as_json_and_pickled_as_a_dict_is() -> None:
+    read = from_columns(tuple(columns_of(FULL)))
+    assert json.loads(json.dumps(read.metadata)) == read.metadata == FULL.metadata
+    for copied in (pickle.loads(pickle.dumps(read)), copy.deepcopy(read), copy.copy(read)):
+        assert copied == read
+    mine = dict(read.metadata)
+    mine["b"] = "3"
+    assert read.metadata == FULL.metadata != mine
+    assert attrs.asdict(read)["tags"] == read.tags == FULL.tags
 
 
 @pytest.mark.parametrize(

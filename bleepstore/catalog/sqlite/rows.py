@@ -87,18 +87,18 @@ def _loader(attribute: Attribute) -> Callable[[str], Any]:
     def load(text: str) -> Any:
         return attribute.from_json(text if attribute.is_text else json.loads(text))
 
-    return functools.lru_cache(maxsize=1024)(load) if attribute.is_frozen else load
+    return functools.lru_cache(maxsize=1024)(load) if attribute.is_common else load
 
 
 _LOADERS = tuple((attribute.name, _loader(attribute)) for attribute in ATTRIBUTES)
-_unshared_of = operator.itemgetter(*(number for number, attribute in enumerate(ATTRIBUTES) if not attribute.is_frozen))
+_uncommon_of = operator.itemgetter(*(number for number, attribute in enumerate(ATTRIBUTES) if not attribute.is_common))
 
 
 def from_columns(columns: tuple[str | None, ...]) -> ObjectAttributes:
     """The attributes whose `ATTRIBUTE_COLUMNS` these are."""
     if columns == _ALL_ABSENT:
         return NO_ATTRIBUTES
-    return _load_attributes(columns) if any(_unshared_of(columns)) else _shared_attributes(columns)
+    return _load_attributes(columns) if any(_uncommon_of(columns)) else _shared_attributes(columns)
 
 
 def _load_attributes(columns: tuple[str | None, ...]) -> ObjectAttributes:
