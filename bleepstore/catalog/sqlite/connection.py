@@ -50,10 +50,11 @@ def _set_cache(connection: apsw.Connection) -> None:
     connection.pragma("cache_size", -8192)
 
 
-def _map_file(connection: apsw.Connection) -> None:
-    """For readers: the bytes of larger objects are copied once less. A writer would gain nothing, and SQLite drops the
-    mapping with the cache, whenever another process has written: to map the file anew takes 10 microseconds."""
-    connection.pragma("mmap_size", MAPPED_BYTES)
+def map_file(connection: apsw.Connection, maps: bool) -> None:
+    """For reads of a file that nobody changes: the bytes of larger objects are copied once less, without a call for
+    each page. But SQLite drops the mapping with the cache, whenever another connection has written, and to map the file
+    anew, and the faults that follow, take longer than such calls."""
+    connection.pragma("mmap_size", MAPPED_BYTES if maps else 0)
 
 
 def _keep_plans(connection: apsw.Connection) -> None:
@@ -125,7 +126,6 @@ def open_reader(path: Path, *, read_only: bool = False) -> apsw.Connection:
         connection = apsw.Connection(uri, flags=flags | apsw.SQLITE_OPEN_URI, statementcachesize=200)
     _set_patience(connection)
     _set_cache(connection)
-    _map_file(connection)
     _keep_plans(connection)
     connection.pragma("query_only", "on")
     return connection

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import apsw
 
 from bleepstore.catalog.records import ProtectedVersion
-from bleepstore.catalog.sqlite.connection import BUSY_TIMEOUT_MS, MAPPED_BYTES, open_reader
+from bleepstore.catalog.sqlite.connection import BUSY_TIMEOUT_MS, map_file, open_reader
 from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.catalog.sqlite.schema import TABLES
 from bleepstore.errors import BlobNotFound, CatalogDamaged
@@ -59,7 +59,7 @@ def opened_copy(path: Path) -> Iterator[apsw.Connection]:
     try:
         connection.pragma("synchronous", "off")
         connection.pragma("journal_mode", "off")
-        connection.pragma("mmap_size", MAPPED_BYTES)
+        map_file(connection, maps=True)
         yield connection
     finally:
         connection.close()
@@ -136,6 +136,7 @@ class PinnedData:
         self._lock = threading.Lock()
         self._connection = open_reader(path)
         try:
+            map_file(self._connection, maps=True)
             self._connection.execute("BEGIN; SELECT applied_index FROM state").fetchall()
         except BaseException:
             self._connection.close()

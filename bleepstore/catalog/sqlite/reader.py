@@ -16,7 +16,7 @@ import apsw
 from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince, ProtectedVersion
 from bleepstore.catalog.sqlite.ages import AgeQueries
-from bleepstore.catalog.sqlite.connection import open_reader
+from bleepstore.catalog.sqlite.connection import map_file, open_reader
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.outbox import OutboxQueries
 from bleepstore.catalog.sqlite.quotas import QuotaQueries
@@ -156,6 +156,8 @@ _PROTECTED = (
     "ORDER BY b.name, o.key, o.sequence"
 )
 MAX_IDLE_READERS = 64
+#: A reader maps the file once no commit has come between so many of its reads.
+QUIET_READS = 256
 
 
 class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQueries, ReplicationQueries):
@@ -432,6 +434,20 @@ class PooledReader(Reader):
         super().__init__(connection)
         self._pool = pool
         self.path = path
+        self.reads_left = QUIET_READS
+        self._maps = False
+        self._version: int | None = None
+
+    def look_for_commits(self) -> None:
+        """Map the file if none has come since the last look, and do not otherwise. Call it at the end of `reads_left`,
+        while no statement runs."""
+        self.reads_left = QUIET_READS
+        version = self.connection.data_version()
+        maps = version == self._version
+        self._version = version
+        if maps is not self._maps:
+            map_file(self.connection, maps)
+            self._maps = maps
 
     def __enter__(self) -> Self:
         return self
@@ -477,6 +493,9 @@ class ReaderPool:
                         raise
                     continue  # another file was switched to at this moment
             if reader.path is path:
+                reader.reads_left -= 1
+                if not reader.reads_left:
+                    reader.look_for_commits()
                 return reader
             reader.connection.close()
 
