@@ -154,6 +154,8 @@ def acl_defaults_of(request: pytest.FixtureRequest) -> str:
 def store(store_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[bleepstore.Store]:
     """An empty store, of each kind."""
     defaults = acl_defaults_of(request)
+    if store_kind.endswith("-keys") and request.node.get_closest_marker("blobs") is not None:
+        pytest.skip("one object is stored under each key")
     if store_kind in ("memory", "local"):
         path = None if store_kind == "memory" else tmp_path / "store"
         with bleepstore.open(path, acl_defaults=defaults) as opened:

@@ -153,6 +153,7 @@ def test_each_key_of_a_delete_is_decided(s3: S3Client, bob: S3Client) -> None:
     assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [("b/1", "AccessDenied")]
 
 
+@pytest.mark.blobs
 def test_each_version_of_a_delete_is_decided(s3: S3Client, bob: S3Client) -> None:
     s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
     version = s3.put_object(Bucket="photos", Key="k", Body=b"1")["VersionId"]
@@ -162,6 +163,7 @@ def test_each_version_of_a_delete_is_decided(s3: S3Client, bob: S3Client) -> Non
     assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [("k", "AccessDenied")]
 
 
+@pytest.mark.blobs
 def test_who_may_bypass_governance(s3: S3Client, bob: S3Client) -> None:
     s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
     until = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
@@ -179,6 +181,7 @@ def test_who_may_bypass_governance(s3: S3Client, bob: S3Client) -> None:
     bob.delete_object(**removal)
 
 
+@pytest.mark.blobs
 def test_governance_is_bypassed_for_some_of_many(s3: S3Client, bob: S3Client) -> None:
     s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
     until = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)

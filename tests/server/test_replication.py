@@ -15,6 +15,8 @@ from tests.server.tools import failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.blobs
+
 
 @pytest.fixture
 def copied(server: Server, store_kind: str) -> Callable[[], None]:

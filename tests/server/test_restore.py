@@ -130,9 +130,8 @@ def test_a_wrong_request_is_refused(photos: S3Client, asked: Any, code: str, sta
     assert error_of(lambda: photos.get_object(**where))["Code"] == "InvalidObjectState"
 
 
-def test_each_version_is_restored_for_itself(photos: S3Client, store_kind: str) -> None:
-    if store_kind.endswith("-keys"):
-        pytest.skip("one object is stored under each key")
+@pytest.mark.blobs
+def test_each_version_is_restored_for_itself(photos: S3Client) -> None:
     photos.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
     where: Any = {"Bucket": "photos", "Key": "k"}
     first = photos.put_object(**where, Body=b"1", StorageClass="GLACIER")["VersionId"]
@@ -182,9 +181,8 @@ def test_what_s3_has_no_more_and_what_is_not_here(photos: S3Client) -> None:
     assert (error["Code"], error["Status"]) == ("NotImplemented", 501)
 
 
-def test_listings_show_what_is_restored(photos: S3Client, server: Server, store_kind: str) -> None:
-    if store_kind.endswith("-keys"):
-        pytest.skip("one object is stored under each key")
+@pytest.mark.blobs
+def test_listings_show_what_is_restored(photos: S3Client, server: Server) -> None:
     photos.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
     where: Any = {"Bucket": "photos", "Key": "k"}
     first = photos.put_object(**where, Body=b"1", StorageClass="GLACIER")["VersionId"]

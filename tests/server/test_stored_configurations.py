@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +138,13 @@ FULL: dict[K, dict[str, Any]] = {
     },
     K.METRICS: {"Id": "one", "Filter": {"And": {"Tags": [TAG], "AccessPointArn": "arn:aws:s3:::ap"}}},
 }  # fmt: skip
+
+
+def marks_of(kind: K) -> Sequence[pytest.MarkDecorator]:
+    """Replication is of versions."""
+    return [pytest.mark.blobs] if kind is K.REPLICATION else []
+
+
 WITH_IDS = [kind for kind in FULL if "Id" in FULL[kind]]
 
 
@@ -179,7 +186,7 @@ def buckets(s3: S3Client, server: Server) -> S3Client:
 # -- what is given is shown
 
 
-@pytest.mark.parametrize("kind", FULL)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=marks_of(kind)) for kind in FULL])
 def test_what_is_put_is_shown_and_removed(buckets: S3Client, bob: S3Client, kind: K) -> None:
     put(buckets, kind, FULL[kind])
     assert get(buckets, kind) == FULL[kind]
@@ -228,6 +235,7 @@ def test_attributes_of_grantees_are_kept(s3: S3Client, server: Server) -> None:
         put(s3, K.LOGGING, document)
 
 
+@pytest.mark.blobs
 def test_rules_without_ids_get_one(buckets: S3Client) -> None:
     without = {name: value for name, value in RULE.items() if name != "ID"}
     put(buckets, K.REPLICATION, {"Role": ROLE, "Rules": [without, {**without, "Priority": 2}]})
@@ -373,7 +381,10 @@ REFUSED: list[tuple[K, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "document", "code"), REFUSED, ids=range(len(REFUSED)))
+@pytest.mark.parametrize(
+    ("kind", "document", "code"),
+    [pytest.param(*row, marks=marks_of(row[0]), id=str(number)) for number, row in enumerate(REFUSED)],
+)
 def test_what_s3_refuses_changes_nothing(
     buckets: S3Client, server: Server, bob: S3Client, kind: K, document: dict[str, Any], code: str
 ) -> None:
@@ -445,6 +456,7 @@ def test_names_that_acceleration_does_not_have(s3: S3Client) -> None:
     assert get(s3, K.ACCELERATE, "a.b") == {}
 
 
+@pytest.mark.blobs
 def test_replication_needs_versions_and_keeps_them(buckets: S3Client) -> None:
     suspended: Any = {"Status": "Suspended"}
     put(buckets, K.REPLICATION, FULL[K.REPLICATION])

@@ -96,9 +96,8 @@ def test_a_copy_keeps_or_replaces_the_tags(photos: S3Client) -> None:
     assert error_of(lambda: photos.copy_object(**itself))["Code"] == "InvalidRequest"
 
 
-def test_each_version_has_its_own(photos: S3Client, store_kind: str) -> None:
-    if store_kind.endswith("-keys"):
-        pytest.skip("one object is stored under each key")
+@pytest.mark.blobs
+def test_each_version_has_its_own(photos: S3Client) -> None:
     photos.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
     first = photos.put_object(Bucket="photos", Key="k", Body=b"1", Tagging="v=1")["VersionId"]
     second = photos.put_object(Bucket="photos", Key="k", Body=b"2")["VersionId"]

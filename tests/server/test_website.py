@@ -194,6 +194,7 @@ def test_what_is_not_public_is_not_shown(visit: Visit, s3: S3Client) -> None:
     assert b"home" not in answer.body
 
 
+@pytest.mark.blobs
 def test_encrypted_and_large_objects(visit: Visit, s3: S3Client) -> None:
     body = bytes(range(256)) * 1024
     s3.put_object(Bucket="site", Key="large", Body=body, ServerSideEncryption="AES256")
