@@ -12,7 +12,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bleepstore.catalog.sqlite.connection import MAPPED_BYTES, open_writer
+from bleepstore.catalog.sqlite import writer
+from bleepstore.catalog.sqlite.connection import MAPPED_BYTES, commit_nothing, open_writer
 from bleepstore.catalog.sqlite.shared import Life
 from bleepstore.catalog.sqlite.writer import Checkpoints, WriterLock
 
@@ -138,6 +139,22 @@ def test_a_log_that_becomes_long_while_it_is_copied_is_copied_again(log: Log, mo
     log.commit(PAGES)
     wait()
     assert log.rows_in_the_file() == 3 * PAGES
+
+
+def test_a_read_that_ends_soon_keeps_nothing_in_the_log(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = apsw.Connection(str(log.path))
+
+    def read_before(connection: apsw.Connection) -> None:
+        reader.execute("BEGIN; SELECT count(*) FROM filler").fetchall()
+        commit_nothing(connection)
+
+    monkeypatch.setattr(writer, "commit_nothing", read_before)
+    monkeypatch.setattr("time.sleep", lambda _seconds: reader.execute("ROLLBACK"))
+    log.commit(PAGES)
+    wait()
+    pages, copied = log.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+    assert copied == pages
+    reader.close()
 
 
 def test_it_is_over_once_it_is_closed(log: Log) -> None:

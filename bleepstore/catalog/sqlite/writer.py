@@ -55,6 +55,9 @@ MAX_UNUSED_BYTES = 2 * 1024 * 1024
 #: A log of so many pages is copied when no commit has come for so long.
 IDLE_PAGES = 256
 IDLE_SECONDS = 1.0
+#: How often commits wait for reads that keep the log from being copied, and how long.
+_COPY_ATTEMPTS = 5
+_COPY_PAUSE_SECONDS = 0.001
 #: Free bytes from which on the longest log, and what its copying adds to the database file, may fill the disk.
 _LOW_SPACE = 3 * CHECKPOINT_PAGES * PAGE_SIZE
 
@@ -322,6 +325,17 @@ class Writer:
             raise refusal from error
 
 
+def _copy_rest(connection: apsw.Connection) -> int:
+    """Copy what is left of the log, which nobody adds to; returns its pages. Reads that began before the last commit
+    keep the rest where it is, and most of them end within some microseconds."""
+    for _ in range(_COPY_ATTEMPTS):
+        pages, copied = connection.wal_checkpoint()
+        if copied == pages:
+            break
+        time.sleep(_COPY_PAUSE_SECONDS)
+    return pages
+
+
 class Checkpoints:
     """Of the connections that write, which it is to `watch`. `pages` are so many of the log as make it long. One of
     `idle_pages` is copied, too, once no commit has come for `idle_seconds`."""
@@ -397,9 +411,8 @@ class Checkpoints:
             connection.wal_checkpoint()
             with self._lock:
                 commit_nothing(connection)  # for readers, which map what the file has grown by
-                size, _copied = connection.wal_checkpoint()
-                # Readers of its pages may keep the log from beginning anew.
-                self._next = size + self._pages // 8
+                # Long readers of its pages may keep the log from beginning anew.
+                self._next = _copy_rest(connection) + self._pages // 8
                 self._hurry.clear()  # what commits ask for from now on is another copy
         finally:
             connection.close()
