@@ -52,6 +52,9 @@ from bleepstore.raft.waiting import (
 
 _log = logging.getLogger("bleepstore.raft")
 
+#: A node that leaves waits so many election timeouts for another one to lead: longer than `Node.stop` does.
+LEAVING_TIMEOUTS = 3
+
 #: Somebody has forgotten what it promised, and no repetition mends that: said once a term, with (node, sender, term).
 _REPORTS = {
     Refusal.COMMIT_BEYOND_LOG: (
@@ -116,6 +119,7 @@ class Driver:
         self._senders = Senders(transport, f"raft-{self.id}", post, self.counters)
         self._lead_elsewhere_at = 0.0
         self._ticks = 0
+        self._leaves_at: int | None = None  # the tick at which it ends, also if nobody takes over
         self._next_tick = 0.0
         self._meter = LogMeter(log.first_index(), log.last_index(), log.size())
         self._saved_hard = log.initial_state().hard_state
@@ -200,8 +204,10 @@ class Driver:
         self._asking.clear()
 
     def _leave(self) -> None:
-        """Hand over, if this node leads; it ends when another one does, or when `stop` has waited long enough."""
+        """Hand over, if this node leads; it ends when another one does, or in LEAVING_TIMEOUTS."""
         self.core.is_leaving = True
+        if self._leaves_at is None:
+            self._leaves_at = self._ticks + LEAVING_TIMEOUTS * self.core.settings.election_ticks
         heir = self.core.heir()
         if heir is None or self.core.transfer_leadership(heir) is not None:
             self.stopping = True
@@ -343,6 +349,14 @@ class Driver:
     def _tick(self) -> None:
         self._ticks += 1
         self.core.tick()
+        if self._leaves_at is not None and self._ticks >= self._leaves_at:
+            _log.warning(
+                "raft node %s ends, and no other node has taken the lead: look whether a majority of the voters runs "
+                "and can be reached, for until then the cluster takes no writes",
+                self.id,
+            )
+            self.stopping = True
+            return
         if self.core.is_leaving and self.core.role is Role.LEADER and self.core.transfer_target is None:
             self._leave()  # nobody has taken over for an election timeout: choose again
         if len(self.proposals):

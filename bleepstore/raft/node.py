@@ -118,7 +118,9 @@ class Node:
         self._stop()
 
     def leave(self) -> None:
-        """Hand over, if this node leads, and end when another one does; returns at once."""
+        """Hand over, if this node leads, and end when another one does; returns at once. If none does within three
+        election timeouts it ends all the same, and logs what to look at.
+        """
         self._inbox.put(("leave", None))
 
     def crash(self) -> None:

@@ -230,6 +230,12 @@ DRIVER_SOURCE_MUTANTS: dict[str, SourceMutant] = {
         "            pass  #",
         "check a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing",
     ),
+    "a leader that leaves waits for ever": SourceMutant(
+        "raft.driver",
+        "if self._leaves_at is not None and self._ticks >= self._leaves_at:",
+        "if False:",
+        "check a_leader_that_leaves_ends_if_nobody_takes_over",
+    ),
     "a leader that leaves chooses an heir in each tick": SourceMutant(
         "raft.driver",
         "and self.core.role is Role.LEADER and self.core.transfer_target is None:",

@@ -11,6 +11,7 @@ import attrs
 
 from bleepstore.raft.applier import Applier, OutOfOrder
 from bleepstore.raft.comparison import WINDOW, Comparison
+from bleepstore.raft.driver import LEAVING_TIMEOUTS
 from bleepstore.raft.fetcher import Attempt, Fetcher
 from bleepstore.raft.messages import (
     AppendEntries,
@@ -163,6 +164,24 @@ def check_that_a_leader_that_leaves_and_hears_of_nobody_steps_down(_: Path) -> N
     for _tick in range(2 * node.core.settings.election_ticks):
         node.tick()
     assert node.core.role is not Role.LEADER
+
+
+def check_that_a_leader_that_leaves_ends_if_nobody_takes_over(_: Path) -> None:
+    """It takes no proposals meanwhile, so it must not lead like that for ever; nor follow nobody."""
+    for heir_answers in (True, False):
+        node = DrivenNode(memory_log(), Echo())
+        node.elect("b")
+        term = node.core.term
+        answers = AppendReply("c", "b", "a", term, node.core.log.last), HeartbeatReply("c", "b", "a", term, 0)
+        node.deliver(*answers)
+        node.node.leave()
+        node.drain()
+        for number in range(LEAVING_TIMEOUTS * node.core.settings.election_ticks):
+            assert not node.driver.stopping, number
+            if heir_answers:
+                node.deliver(*answers)
+            node.tick()
+        assert node.driver.stopping
 
 
 def check_that_each_offer_is_heard_once_in_whichever_order(_: Path) -> None:
@@ -518,6 +537,7 @@ PART_CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_a_leader_that_leaves_waits_for_the_next_one,
     check_that_a_leader_that_leaves_says_so_until_another_one_leads_and_takes_nothing,
     check_that_a_leader_that_leaves_and_hears_of_nobody_steps_down,
+    check_that_a_leader_that_leaves_ends_if_nobody_takes_over,
     check_that_each_offer_is_heard_once_in_whichever_order,
     check_that_the_offers_of_each_life_are_counted_and_few_lives_remembered,
     check_that_a_read_sees_a_snapshot,
