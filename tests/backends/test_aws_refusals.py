@@ -63,6 +63,7 @@ def test_an_object_that_may_not_be_read_is_skipped(
             done = store.adopt("photos")
         assert (done.adopted, done.known, done.skipped, done.removed) == (1, 2, 1, 0)
         assert "photos/b" in caplog.text
+        assert ("check its permissions" in caplog.text, "SSE-C" in caplog.text) == (status == 403, status == 400)
     with bleepstore.open(f"s3://{container}", endpoint_url=proxy.url) as store:
         assert [found.key for found in store.list_objects("photos").objects] == ["a", "c", "d"]
         with pytest.raises(AccessDenied, match="photos/b"):

@@ -263,6 +263,7 @@ def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tu
         (409, "ContainerBeingDeleted", OperationAborted, False),
         (409, "PendingCopyOperation", ServiceUnavailable, True),
         (409, "BlobArchived", InvalidObjectState, False),
+        (409, "BlobImmutableDueToLegalHold", AccessDenied, False),
         (409, "BlobImmutableDueToPolicy", AccessDenied, False),
         (400, "Md5Mismatch", ServiceUnavailable, True),
         (400, "InvalidMetadata", InvalidRequest, False),

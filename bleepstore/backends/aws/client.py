@@ -37,6 +37,14 @@ def _loader() -> Loader:
     return loader
 
 
+#: Why one object is refused where listings are not. A lack of permissions is a 403, never a 400.
+_HINT_403 = "check its permissions for this object, and for the key that it is encrypted with."
+_HINT_400 = (
+    "it is encrypted with a key that comes with each request (SSE-C), which only its writer has, or with a KMS key "
+    "that is disabled. Enable that key, or write the object again in another way."
+)
+
+
 class AwsClient:
     """Thread-safe; the client is made at the first use."""
 
@@ -104,9 +112,9 @@ class AwsClient:
             if status not in (400, 401, 403):
                 raise
             self._call("list_objects_v2", Bucket=parameters["Bucket"], MaxKeys=1)
+            hint = _HINT_400 if status == 400 else _HINT_403
             raise ObjectRefused(
-                f"{PROVIDER} does not let the gateway read {parameters['Key']}: check its permissions for this object, "
-                f"and for the key that it is encrypted with. (HEAD: {status})"
+                f"{PROVIDER} does not let the gateway read {parameters['Key']}: {hint} (HEAD: {status})"
             ) from refused.__cause__
 
     def _on_blob(self, handle: str, operation: str, /, **parameters: Any) -> Any:

@@ -22,7 +22,7 @@ _TRANSIENT = frozenset({"PendingCopyOperation", "AccountBeingCreated"})
 #: 409 of a blob that cannot be read until somebody has it brought back.
 _ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
 #: What others have forbidden to write and delete, until they allow it again.
-_LOCKED = frozenset({"LeaseIdMissing", "BlobImmutableDueToPolicy"})
+_LOCKED = frozenset({"LeaseIdMissing", "BlobImmutableDueToLegalHold", "BlobImmutableDueToPolicy"})
 _BUSY = frozenset({"ServerBusy", "OperationTimedOut", "AccountBusy"})
 #: Connections that broke; the SDK lets some errors of its HTTP client pass as they are, in the midst of a body.
 _BROKEN = (
