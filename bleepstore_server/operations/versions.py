@@ -33,7 +33,7 @@ def put_bucket_versioning(exchange: Exchange) -> Response:
 
 def list_object_versions(exchange: Exchange) -> Response:
     query = exchange.request.query
-    limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
+    limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE, "max-keys cannot be negative")
     encoding = encoding_type(exchange)
     key_marker = marker_of(exchange, "key-marker") or ""
     version_id_marker = _version_id_marker(exchange, key_marker)

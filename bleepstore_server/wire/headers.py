@@ -411,11 +411,11 @@ def copy_source_range(text: str | None) -> ByteRange | None:
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
-def number(text: str | None, name: str, default: int, most: int | None = None) -> int:
+def number(text: str | None, name: str, default: int, most: int | None = None, negative: str | None = None) -> int:
     """A parameter that is a number of 0 or more; a greater one than `most` counts as `most`.
 
     S3 has a message for what is no 32-bit integer, and another one for a negative integer. There it calls the
-    parameter max-keys maxKeys.
+    parameter max-keys maxKeys, but where the message is another one: `negative`.
     """
     if text is None or text == "":
         return default
@@ -427,10 +427,10 @@ def number(text: str | None, name: str, default: int, most: int | None = None) -
         )
     value = int(text)
     if value < 0:
-        argument = "maxKeys" if name == "max-keys" else name
+        argument = "maxKeys" if name == "max-keys" and negative is None else name
         raise RequestError(
             "InvalidArgument",
-            f"Argument {argument} must be an integer between 0 and 2147483647",
+            negative or f"Argument {argument} must be an integer between 0 and 2147483647",
             fields={"ArgumentName": argument, "ArgumentValue": text},
         )
     return value if most is None else min(value, most)

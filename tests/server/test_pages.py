@@ -337,6 +337,7 @@ def test_a_page_of_parts_names_its_last_also_where_none_follows(server: Server, 
 BAD_NUMBERS = [
     ("?max-keys=-1", "maxKeys", "-1", "Argument maxKeys must be an integer between 0 and 2147483647"),
     ("?list-type=2&max-keys=-1", "maxKeys", "-1", "Argument maxKeys must be an integer between 0 and 2147483647"),
+    ("?versions&max-keys=-1", "max-keys", "-1", "max-keys cannot be negative"),
     ("?versions&max-keys=x", "max-keys", "x", "Provided max-keys not an integer or within integer range"),
     ("?max-keys=2147483648", "max-keys", "2147483648", "Provided max-keys not an integer or within integer range"),
     (
