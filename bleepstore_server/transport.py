@@ -173,16 +173,16 @@ def _botocore() -> tuple[Any, Any, Any]:
     return AWSResponse, ConnectionClosedError, HTTPClientError
 
 
-def _fields_of(request: AWSPreparedRequest) -> list[tuple[str, str]]:
-    """The header fields that botocore would send."""
+def _fields_of(request: AWSPreparedRequest) -> dict[str, str]:
+    """The header fields that botocore would send, by their names in lower case."""
     fields: Any = request.headers
     if isinstance(fields, Message):
-        pairs = list(fields.raw_items())
-    else:  # a mapping of botocore's, which makes several objects for each field that it is asked for
-        pairs = [(name._lower, value) for name, value in fields._dict.items()]
-    return [
-        (name, value.decode("latin-1") if value.__class__ is bytes else text_of_header(value)) for name, value in pairs
-    ]
+        return join_fields([(name, text_of_header(value)) for name, value in fields.raw_items()])
+    # A mapping of botocore, which makes several objects for each field that it is asked for, and has each name once.
+    return {
+        name._lower: value.decode("latin-1") if value.__class__ is bytes else text_of_header(value)
+        for name, value in fields._dict.items()
+    }
 
 
 _UNKNOWN_KEY, _MESSAGE_END = b"<Code>InvalidAccessKeyId</Code>", b"</Message>"
@@ -276,8 +276,12 @@ class InProcessTransport:
 
     def answer(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None) -> InProcessAnswer:
         """Carry out one request. Raises StoreClosed, and ConnectionResetError where a fault asks for it."""
+        return self._answer(method, url, join_fields(headers), body)
+
+    def _answer(self, method: str, url: str, fields: dict[str, str], body: Any) -> InProcessAnswer:
+        """As `answer`, with header fields that are joined."""
         self._check_open()
-        environ, host = _make_environ(method, url, headers)
+        environ, host = _make_environ(method, url, fields)
         if body.__class__ is str:  # as botocore has a form
             body = body.encode()
         source: Any = io.BytesIO(body or b"") if not hasattr(body, "read") else _SentBody(body)
@@ -298,7 +302,7 @@ class InProcessTransport:
         make_response, closed_error, client_error = _botocore()
         method, url = request.method or "GET", request.url or ""
         try:
-            answer = self.answer(method, url, _fields_of(request), request.body)
+            answer = self._answer(method, url, _fields_of(request), request.body)
             if answer.error is not None:
                 _close(answer.chunks)
                 raise client_error(error=answer.error) from answer.error
@@ -354,8 +358,8 @@ def text_of_header(value: object) -> str:
     return text if text.isascii() else text.encode().decode("latin-1")
 
 
-def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> tuple[WSGIEnvironment, str]:
-    """(environ without a body, host without a port) of a request."""
+def _make_environ(method: str, url: str, fields: dict[str, str]) -> tuple[WSGIEnvironment, str]:
+    """(environ without a body, host without a port) of a request with these joined header fields."""
     scheme, _, rest = url.partition("://")
     host, _, target = rest.partition("/")
     if "?" in host:  # a URL without a path
@@ -363,7 +367,6 @@ def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> 
         target = f"?{query}"
     target = f"/{target}"
     path, _, query = target.partition("?")
-    fields = join_fields(headers)
     if "host" not in fields:
         fields["host"] = host.removesuffix(_DEFAULT_PORT.get(scheme, ""))
     environ: WSGIEnvironment = {

@@ -14,7 +14,6 @@ costs no memory; `finish` or a later `feed` raises if it is wrong, and until the
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import hmac
 import re
@@ -37,12 +36,8 @@ def _incomplete(why: str) -> RequestError:
     return RequestError("IncompleteBody", why)
 
 
-class _State(enum.Enum):
-    SIZE = 1
-    DATA = 2
-    DATA_END = 3
-    TRAILERS = 4
-    DONE = 5
+#: What comes next. (To look a member of an enumeration up takes longer than to compare it.)
+_AT_SIZE, _IN_DATA, _AT_DATA_END, _IN_TRAILERS, _DONE = range(5)
 
 
 class ChunkedDecoder:
@@ -56,7 +51,7 @@ class ChunkedDecoder:
         trailers_expected: tuple[str, ...] = (),
     ) -> None:
         self._rest = b""  # what was fed and is not a whole line
-        self._state = _State.SIZE
+        self._state = _AT_SIZE
         self._left = 0
         self._received = 0
         self._chunks = 0
@@ -65,7 +60,8 @@ class ChunkedDecoder:
         self._signer = signer
         self._previous = signer.seed if signer else ""
         self._chunk_signature = ""
-        self._chunk_hash = hashlib.sha256()
+        if signer is not None:
+            self._chunk_hash = hashlib.sha256()
         self._expected = frozenset(trailers_expected)
         self._trailer_lines: list[tuple[str, str]] = []
         self._trailer_size = 0
@@ -77,35 +73,35 @@ class ChunkedDecoder:
         out: list[bytes] = []
         data, at = self._rest + data, 0  # without a rest, and a piece that is all of it, nothing is copied
         while True:
-            if self._state is _State.DATA:
+            if self._state == _IN_DATA:
                 piece = data[at : at + self._left]
                 if not piece:
                     break
                 at += len(piece)
                 self._take(piece, out)
-            elif self._state is _State.DATA_END:
+            elif self._state == _AT_DATA_END:
                 if data[at : at + 2] in (b"", b"\r"):
                     break
                 if data[at : at + 2] != b"\r\n":
                     raise _incomplete("The data of a chunk must end in CRLF.")
                 at += 2
-                self._state = _State.SIZE
-            elif self._state is _State.DONE:
+                self._state = _AT_SIZE
+            elif self._state == _DONE:
                 if data[at:].strip(b"\r\n"):
                     raise _incomplete("There are bytes behind the last chunk.")
                 at = len(data)
                 break
             else:
-                limit = _MAX_LINE if self._state is _State.SIZE else _MAX_TRAILERS
+                limit = _MAX_LINE if self._state == _AT_SIZE else _MAX_TRAILERS
                 end = data.find(b"\n", at, at + limit)
                 if end < 0:
                     if len(data) - at >= limit:
                         raise self._too_long()
-                    if self._state is _State.SIZE and not _SIZE_BEGUN.fullmatch(data, at):
+                    if self._state == _AT_SIZE and not _SIZE_BEGUN.fullmatch(data, at):
                         raise _incomplete("A chunk must begin with its size in hexadecimal.")
                     break
                 line, at = data[at:end], end + 1
-                if self._state is _State.SIZE:
+                if self._state == _AT_SIZE:
                     self._begin_chunk(line)
                 else:
                     self._trailer(line)
@@ -113,7 +109,7 @@ class ChunkedDecoder:
         return out
 
     def _too_long(self) -> RequestError:
-        if self._state is _State.TRAILERS:
+        if self._state == _IN_TRAILERS:
             return RequestError("MalformedTrailerError")
         return _incomplete("The line of a chunk's size is too long.")
 
@@ -143,11 +139,11 @@ class ChunkedDecoder:
                 facts = {"Chunk": str(self._chunks), "BadChunkSize": str(self._chunk_size)}
                 raise RequestError("InvalidChunkSizeError", fields=facts)
             self._chunk_size = size
-            self._state = _State.DATA
+            self._state = _IN_DATA
             return
         if self._signer is not None:
             self._check_chunk()
-        self._state = _State.TRAILERS
+        self._state = _IN_TRAILERS
 
     def _take(self, piece: bytes, out: list[bytes]) -> None:
         if self._signer is not None:
@@ -158,7 +154,7 @@ class ChunkedDecoder:
         if not self._left:
             if self._signer is not None:
                 self._check_chunk()
-            self._state = _State.DATA_END
+            self._state = _AT_DATA_END
 
     def _check_chunk(self) -> None:
         self._check(
@@ -195,9 +191,9 @@ class ChunkedDecoder:
         self._separated = signed and text == line and name != _SIGNATURE
 
     def _end_trailers(self) -> None:
-        if self._state is _State.DONE:
+        if self._state == _DONE:
             return
-        self._state = _State.DONE
+        self._state = _DONE
         lines = self._trailer_lines
         if self._signer is not None and self._expected:
             if not lines or lines[-1][0] != _SIGNATURE:
@@ -215,12 +211,12 @@ class ChunkedDecoder:
 
     def finish(self) -> None:
         """Say that there is no more. Raises IncompleteBody unless the body was whole."""
-        if self._state is _State.TRAILERS and self._signer is not None:
+        if self._state == _IN_TRAILERS and self._signer is not None:
             if self._rest:
                 self._trailer(self._rest)
                 self._rest = b""
             self._end_trailers()
-        if self._state is not _State.DONE:
+        if self._state != _DONE:
             raise _incomplete("The chunked body ended before the empty line behind its last chunk.")
         if self._decoded_length is not None and self._received != self._decoded_length:
             raise _incomplete("The body is shorter than x-amz-decoded-content-length.")

@@ -143,6 +143,7 @@ _OF_EACH_ANSWER = {
     "ETag": '"0123456789abcdef0123456789abcdef"',
     "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(BODY).to_bytes(4, "big")).decode(),
     "x-amz-checksum-type": "FULL_OBJECT",
+    "x-amz-server-side-encryption": "AES256",
 }
 _OF_READS = {
     "Last-Modified": "Tue, 24 Nov 2026 07:30:00 GMT",
