@@ -1,9 +1,10 @@
 """The poller of a worker: who is ready, who is too slow, and who may come in.
 
-One thread of the pool leads: it carries out the rounds, and the quick requests as tasks. What they and other threads
-want of the loop they `post`.
+One thread of the pool leads: it carries out the rounds, in a task, and the quick requests within them. If a request
+pauses, the task of the rounds is that of the request from then on, and the next one goes on with the round. What
+requests and other threads want of the loop they `post`.
 
-A quick request may find a disk that hangs. So whenever the leader switches to a task it offers the lead. If it does not
+A quick request may find a disk that hangs. So whenever the leader turns to a request it offers the lead. If it does not
 come back in time, somebody else takes the lead and has another thread go on: the old one ends its own tasks, those that
 are paused and the one that hangs, and touches nothing of the loop any more.
 """
@@ -54,7 +55,7 @@ _BUSY = (
 
 
 class SupersededError(BaseException):
-    """Another thread leads the loop now. Ends the rounds of the thread that did."""
+    """Another task carries out the rounds now, in this thread or in another. Ends the rounds of the one that did."""
 
 
 class Loop:
@@ -94,6 +95,8 @@ class Loop:
         #: Requests of this round that have not begun.
         self._requests: deque[tuple[Connection, Head, RequestBody]] = deque()
         self._pool = pool
+        #: The task that carries out the rounds.
+        self._runner: Task | None = None
         #: The thread that leads, while it offers the lead, and how often it did.
         self._offers: dict[PoolThread, bool] = {}
         self._offer_count = 0
@@ -128,38 +131,50 @@ class Loop:
         self.leader = thread
         try:
             while not self.has_ended:
-                self._run_round()
-        except SupersededError:
-            self._hanging.discard(thread)
+                self._runner = thread.make_task(self._run_rounds, may_pause=False)
+                self._runner.go_on()  # until a request in it has paused
+                if not self.has_ended and self._offers.pop(thread, None) is None:
+                    self._hanging.discard(thread)  # another thread leads
+                    return
         except BaseException:
             self.has_ended = True
             raise
 
+    def _run_rounds(self) -> None:
+        with contextlib.suppress(SupersededError):
+            while not self.has_ended:
+                self._run_round()
+
     def offer(self, call: Callable[[], object]) -> None:
-        """Carry out what may hang, in the leader's thread. Raises SupersededError if it did."""
+        """Carry out what may hang and does not pause. Called by the leader; raises SupersededError if it hung."""
         self._offer(call, False)
 
     def switch(self, task: Task, outcome: object = None) -> None:
-        """Begin a task, or have it go on. Called by the leader; raises SupersededError."""
+        """Have a paused task go on. Called by the leader; raises SupersededError."""
         if task.hub is self.leader:
-            self._offer(partial(task.switch, outcome), True)
+            self._offer(partial(task.go_on, outcome), True)
         else:
             task.resume(outcome)
 
     def begin(self, call: Callable[[], object]) -> None:
-        """Run `call` as a task in the leader's thread. Called by the leader; raises SupersededError."""
-        assert self.leader is not None
-        self._offer(self.leader.make_task(call).switch, True)
+        """Carry out what may pause. Called by the leader; raises SupersededError if it has paused, or hung."""
+        runner = self._runner
+        assert runner is not None
+        runner.may_pause = True
+        try:
+            self._offer(call, True)
+        finally:
+            runner.may_pause = False
 
     def _offer(self, call: Callable[[], object], is_task: bool) -> None:
-        leader = self.leader
+        leader, runner = self.leader, self._runner
         assert leader is not None
         self._offer_count += 1
         self._offers[leader] = is_task
         try:
             call()
         finally:
-            if self._offers.pop(leader, None) is None:
+            if self._runner is not runner or self._offers.pop(leader, None) is None:
                 raise SupersededError
 
     def relieve(self) -> None:
@@ -174,7 +189,7 @@ class Loop:
                 self._hanging.discard(leader)
             if is_task is not None:
                 self._untold += 1
-                self.leader = None
+                self.leader = self._runner = None
                 self.start()
         self._count_seen = count
         if self._untold and now - self._warned >= _WARNING_SECONDS:
@@ -202,8 +217,23 @@ class Loop:
         self._soon.append(call)
 
     def _run_round(self) -> None:
-        """Wait until something is ready, or for a moment, and carry it out."""
+        """Carry out what is there, wait until something is ready, or for a moment, and see what that is. If a request
+        pauses, the next task begins with the requests that are left."""
         posted, soon, requests = self._posted, self._soon, self._requests
+        while requests:
+            self.begin(self._answer_requests)
+        while posted:
+            _carry_out(posted, len(posted))
+        for call in self.after_round:
+            call()
+        while posted:
+            _carry_out(posted, len(posted))
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + _TICK_SECONDS
+            self._tick(now)
+        if self.has_ended:
+            return
         self._sleeps = True
         events = self._poller.select(0 if posted or soon or requests else _TICK_SECONDS)
         self._sleeps = False
@@ -218,28 +248,16 @@ class Loop:
                     data.close()
             else:
                 data()
-        while requests:
-            self.begin(self._answer_requests)
-        while posted:
-            _carry_out(posted, len(posted))
-        for call in self.after_round:
-            call()
-        while posted:
-            _carry_out(posted, len(posted))
-        now = time.monotonic()
-        if now >= self._next_tick:
-            self._next_tick = now + _TICK_SECONDS
-            self._tick(now)
 
     def begin_request(self, connection: Connection, head: Head, body: RequestBody) -> None:
         """Have a request answered in this round. Called by the leader."""
         self._requests.append((connection, head, body))
 
     def _answer_requests(self) -> None:
-        """Answer the requests that have come. Runs as a task, which they share, since to begin one costs as much as to
-        parse a head: if one of them pauses, the next task goes on with the others, and if it hangs, the next leader."""
-        requests, thread = self._requests, self.leader
-        while requests and self.leader is thread:
+        """Answer the requests that have come: if one of them pauses, the next task goes on with the others, and if it
+        hangs, the next leader."""
+        requests, runner = self._requests, self._runner
+        while requests and self._runner is runner:
             self._offer_count += 1
             connection, head, body = requests.popleft()
             try:
