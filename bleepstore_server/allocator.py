@@ -29,6 +29,16 @@ def keep_freed_memory() -> None:
         mallopt(_ARENA_MAX, _ARENAS)
 
 
+def give_back_freed_memory() -> None:
+    """Have glibc give the system back what is free between that which is used: a tenth of a millisecond for each MiB.
+
+    By itself it gives back only what is free at the end of an arena. Large bodies come in pieces of any size, so what
+    is between others adds up for hours. Another thread that asks for memory meanwhile waits.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def collect_seldom() -> None:
     """Have Python look for cycles after 20,000 new objects instead of 700.
 

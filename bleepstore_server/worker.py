@@ -29,7 +29,7 @@ from gunicorn import sock
 from gunicorn.workers.base import Worker as GunicornWorker
 
 from bleepstore.errors import ObjectDamaged
-from bleepstore_server.allocator import collect_seldom, keep_freed_memory
+from bleepstore_server.allocator import collect_seldom, give_back_freed_memory, keep_freed_memory
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig
 from bleepstore_server.http1.answers import GroupAnswers
 from bleepstore_server.http1.bodies import RequestBody
@@ -57,6 +57,8 @@ _INTERNAL = Refusal("500 Internal Server Error", "InternalError", "The server me
 _RELIEF_SECONDS = 0.04
 #: How often it is counted how much there is to do, and what the audit log has kept is tried again.
 _LOOK_SECONDS = 1.0
+#: How often freed memory that is of no use is given back.
+_GIVE_BACK_SECONDS = 60.0
 #: Descriptors that are kept for files, the catalog, and what else the app opens: a quarter of all, and at least these.
 _MIN_RESERVED = 64
 
@@ -87,6 +89,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self._counts: WorkerCounts | None = None
         self._requests: RequestCounts | None = None
         self._next_look = 0.0
+        self._next_giving = time.monotonic() + _GIVE_BACK_SECONDS
         self._heed: Callable[[], object] = _nothing
         self._admin_address: Any = None
         self._sends_files = tls is None and self.cfg.sendfile is not False
@@ -184,12 +187,16 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             self._requests = self._admin.services.metrics.requests
 
     def _relieve(self) -> None:
-        """See that no disk holds the loop. This thread does nothing else but wait, for signals too."""
+        """See that no disk holds the loop. This thread does little else but wait, for signals too."""
         if select.select([self.PIPE[0]], [], [], _RELIEF_SECONDS)[0]:
             with contextlib.suppress(BlockingIOError):
                 os.read(self.PIPE[0], 4096)
         self._loop.relieve()
         self._pool.relieve()
+        now = time.monotonic()
+        if now >= self._next_giving:
+            self._next_giving = now + _GIVE_BACK_SECONDS
+            give_back_freed_memory()
 
     # -- a request
 
