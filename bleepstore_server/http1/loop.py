@@ -1,10 +1,9 @@
 """The poller of a worker: who is ready, who is too slow, and who may come in.
 
-One thread of the pool leads: it carries out the rounds, in a task, and the quick requests within them. If a request
-pauses, the task of the rounds is that of the request from then on, and the next one goes on with the round. What
-requests and other threads want of the loop they `post`.
+One thread of the pool leads: it carries out the rounds, and the quick requests as tasks. What they and other threads
+want of the loop they `post`.
 
-A quick request may find a disk that hangs. So whenever the leader turns to a request it offers the lead. If it does not
+A quick request may find a disk that hangs. So whenever the leader switches to a task it offers the lead. If it does not
 come back in time, somebody else takes the lead and has another thread go on: the old one ends its own tasks, those that
 are paused and the one that hangs, and touches nothing of the loop any more.
 """
@@ -55,7 +54,7 @@ _BUSY = (
 
 
 class SupersededError(BaseException):
-    """Another task carries out the rounds now, in this thread or in another. Ends the rounds of the one that did."""
+    """Another thread leads the loop now. Ends the rounds of the thread that did."""
 
 
 class Loop:
@@ -95,8 +94,6 @@ class Loop:
         #: Requests of this round that have not begun.
         self._requests: deque[tuple[Connection, Head, RequestBody]] = deque()
         self._pool = pool
-        #: The task that carries out the rounds.
-        self._runner: Task | None = None
         #: The thread that leads, while it offers the lead, and how often it did.
         self._offers: dict[PoolThread, bool] = {}
         self._offer_count = 0
@@ -131,50 +128,38 @@ class Loop:
         self.leader = thread
         try:
             while not self.has_ended:
-                self._runner = thread.make_task(self._run_rounds, may_pause=False)
-                self._runner.go_on()  # until a request in it has paused
-                if not self.has_ended and self._offers.pop(thread, None) is None:
-                    self._hanging.discard(thread)  # another thread leads
-                    return
+                self._run_round()
+        except SupersededError:
+            self._hanging.discard(thread)
         except BaseException:
             self.has_ended = True
             raise
 
-    def _run_rounds(self) -> None:
-        with contextlib.suppress(SupersededError):
-            while not self.has_ended:
-                self._run_round()
-
     def offer(self, call: Callable[[], object]) -> None:
-        """Carry out what may hang and does not pause. Called by the leader; raises SupersededError if it hung."""
+        """Carry out what may hang, in the leader's thread. Raises SupersededError if it did."""
         self._offer(call, False)
 
     def switch(self, task: Task, outcome: object = None) -> None:
-        """Have a paused task go on. Called by the leader; raises SupersededError."""
+        """Begin a task, or have it go on. Called by the leader; raises SupersededError."""
         if task.hub is self.leader:
-            self._offer(partial(task.go_on, outcome), True)
+            self._offer(partial(task.switch, outcome), True)
         else:
             task.resume(outcome)
 
     def begin(self, call: Callable[[], object]) -> None:
-        """Carry out what may pause. Called by the leader; raises SupersededError if it has paused, or hung."""
-        runner = self._runner
-        assert runner is not None
-        runner.may_pause = True
-        try:
-            self._offer(call, True)
-        finally:
-            runner.may_pause = False
+        """Run `call` as a task in the leader's thread. Called by the leader; raises SupersededError."""
+        assert self.leader is not None
+        self._offer(self.leader.make_task(call).switch, True)
 
     def _offer(self, call: Callable[[], object], is_task: bool) -> None:
-        leader, runner = self.leader, self._runner
+        leader = self.leader
         assert leader is not None
         self._offer_count += 1
         self._offers[leader] = is_task
         try:
             call()
         finally:
-            if self._runner is not runner or self._offers.pop(leader, None) is None:
+            if self._offers.pop(leader, None) is None:
                 raise SupersededError
 
     def relieve(self) -> None:
@@ -189,7 +174,7 @@ class Loop:
                 self._hanging.discard(leader)
             if is_task is not None:
                 self._untold += 1
-                self.leader = self._runner = None
+                self.leader = None
                 self.start()
         self._count_seen = count
         if self._untold and now - self._warned >= _WARNING_SECONDS:
@@ -217,23 +202,8 @@ class Loop:
         self._soon.append(call)
 
     def _run_round(self) -> None:
-        """Carry out what is there, wait until something is ready, or for a moment, and see what that is. If a request
-        pauses, the next task begins with the requests that are left."""
+        """Wait until something is ready, or for a moment, and carry it out."""
         posted, soon, requests = self._posted, self._soon, self._requests
-        while requests:
-            self.begin(self._answer_requests)
-        while posted:
-            _carry_out(posted, len(posted))
-        for call in self.after_round:
-            call()
-        while posted:
-            _carry_out(posted, len(posted))
-        now = time.monotonic()
-        if now >= self._next_tick:
-            self._next_tick = now + _TICK_SECONDS
-            self._tick(now)
-        if self.has_ended:
-            return
         self._sleeps = True
         events = self._poller.select(0 if posted or soon or requests else _TICK_SECONDS)
         self._sleeps = False
@@ -248,16 +218,28 @@ class Loop:
                     data.close()
             else:
                 data()
+        while requests:
+            self.begin(self._answer_requests)
+        while posted:
+            _carry_out(posted, len(posted))
+        for call in self.after_round:
+            call()
+        while posted:
+            _carry_out(posted, len(posted))
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + _TICK_SECONDS
+            self._tick(now)
 
     def begin_request(self, connection: Connection, head: Head, body: RequestBody) -> None:
         """Have a request answered in this round. Called by the leader."""
         self._requests.append((connection, head, body))
 
     def _answer_requests(self) -> None:
-        """Answer the requests that have come: if one of them pauses, the next task goes on with the others, and if it
-        hangs, the next leader."""
-        requests, runner = self._requests, self._runner
-        while requests and self._runner is runner:
+        """Answer the requests that have come. Runs as a task, which they share, since to begin one costs as much as to
+        parse a head: if one of them pauses, the next task goes on with the others, and if it hangs, the next leader."""
+        requests, thread = self._requests, self.leader
+        while requests and self.leader is thread:
             self._offer_count += 1
             connection, head, body = requests.popleft()
             try:

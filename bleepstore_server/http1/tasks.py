@@ -1,9 +1,9 @@
 """Functions that wait for a client, or for a commit, without keeping a thread.
 
-A task runs in the thread of its hub until it ends or pauses; whoever had it go on does so itself then, and the thread
-switches back when somebody resumes the task. Each thread of the pool is a hub; one of them leads the event loop. A task
-never leaves its thread, so that what it has locked stays its own: but it must not pause with a lock held that other
-tasks of its thread may take.
+A task runs in the thread of its hub until it ends or pauses; the hub then goes on with others, and switches back when
+somebody resumes the task. Each thread of the pool is a hub; one of them leads the event loop. A task never leaves its
+thread, so that what it has locked stays its own: but it must not pause with a lock held that other tasks of its thread
+may take.
 
 Greenlets do this: an app that speaks WSGI can only wait within a call.
 """
@@ -28,17 +28,15 @@ _MAX_IDLE_TASKS = 32
 
 
 class Task(greenlet):
-    """Carries out a call that may pause: `PoolThread.make_task` has it begin with `go_on()`, in the thread of its hub.
+    """Carries out a call that may pause: `PoolThread.make_task` has it begin with `switch()`, in the thread of its hub.
     When that has ended it waits for another: a new greenlet has the system give and take memory for its frames."""
 
     def __init__(self, hub: PoolThread) -> None:
         super().__init__()
         self.hub = hub
         self.call: Callable[[], object] | None = None
-        #: Whether it may pause now.
-        self.may_pause = True
 
-    def run(self, _outcome: object) -> None:
+    def run(self) -> None:
         hub = self.hub
         while self.call is not None:
             hub.task_count += 1
@@ -51,11 +49,6 @@ class Task(greenlet):
                 hub.idle_tasks.append(self)
                 self.pause()
 
-    def go_on(self, outcome: object = None) -> None:
-        """Begin the task, or have it go on, until it pauses or ends. Called in its thread."""
-        self.parent = getcurrent()
-        self.switch(outcome)
-
     def pause(self) -> Any:
         """Let others run until `resume`; returns its outcome, or raises it if it is an exception."""
         assert self.parent is not None
@@ -66,13 +59,13 @@ class Task(greenlet):
 
     def resume(self, outcome: object = None) -> None:
         """Have a paused task go on, from any thread."""
-        self.hub.post(partial(self.go_on, outcome))
+        self.hub.post(partial(self.switch, outcome))
 
 
 def current_task() -> Task | None:
-    """None where nothing may pause: between the requests of a loop, and in a thread that is not of a pool."""
+    """None in a thread that is not of a pool."""
     current = getcurrent()
-    return current if isinstance(current, Task) and current.may_pause else None
+    return current if isinstance(current, Task) else None
 
 
 class PoolThread(threading.Thread):
@@ -93,11 +86,10 @@ class PoolThread(threading.Thread):
             self.inbox.append(call)
             self.wake.notify()
 
-    def make_task(self, call: Callable[[], object], *, may_pause: bool = True) -> Task:
+    def make_task(self, call: Callable[[], object]) -> Task:
         """A task of this thread, called by itself, that has to begin."""
         task = self.idle_tasks.pop() if self.idle_tasks else Task(self)
         task.call = call
-        task.may_pause = may_pause
         return task
 
     def run(self) -> None:
@@ -187,7 +179,7 @@ class Pool:
                     return thread.inbox.popleft()
                 if self._new:
                     self._taken += 1
-                    return thread.make_task(self._new.popleft()).go_on
+                    return thread.make_task(self._new.popleft()).switch
                 if self._count > self._size + self._extra + self._relief and not thread.task_count:
                     break
                 self._idle.append(thread)

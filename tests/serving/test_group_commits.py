@@ -34,7 +34,7 @@ class Rounds:
         call()
 
     def switch(self, task: Task, outcome: object) -> None:
-        task.go_on(outcome)
+        task.switch(outcome)
 
 
 class Worker:
@@ -52,7 +52,7 @@ class Worker:
         """A round in which so many requests come; whether another one is to follow at once."""
         self._loop.is_asked_for_another = False
         for _ in range(requests):
-            self._loop.leader.make_task(self._request).go_on()
+            self._loop.leader.make_task(self._request).switch()
         for call in self._loop.after_round:
             call()
         return self._loop.is_asked_for_another
