@@ -166,6 +166,19 @@ def test_the_catalog_of_a_copy_is_that_of_another_store(tmp_path: Path, how: str
     assert files(root / "blobs") == before
 
 
+def test_a_fork_that_was_restored_to_a_snapshot_of_its_origin_opens_again(tmp_path: Path) -> None:
+    root, copy = tmp_path / "store", tmp_path / "copy"
+    put(root, "old")
+    with bleepstore.open(root) as store, store.snapshot() as snapshot, store.fork(copy) as fork:
+        fork.put_object("photos", "dropped", BIG)
+        fork.restore(snapshot)
+        store.restore(snapshot)
+    for folder in (root, copy):
+        put(folder, "new")
+        assert bleepstore.fsck(folder) == []
+        assert not (folder / "quarantine").exists()
+
+
 def test_an_older_folder_that_was_copied_onto_a_newer_one_loses_no_bytes(tmp_path: Path) -> None:
     clock = Clock()
     root, older = tmp_path / "store", tmp_path / "older"

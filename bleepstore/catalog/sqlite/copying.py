@@ -94,8 +94,15 @@ class HeldCatalog:
         copy_database(source.connection, self.connection)
 
     def copy_from_file(self, path: Path) -> None:
-        """Make this catalog equal to the one in a file that nobody has open. Raises CatalogDamaged."""
+        """Make this catalog equal to the one in a file that nobody has open, but for its id. Raises CatalogDamaged.
+
+        The id stays, as the blobs beside this catalog do: the file gets it before it is copied, for a crash would leave
+        the other one here.
+        """
+        own = self.connection.execute("SELECT id FROM identity").get
         with _opened_file(path) as source:
+            if own is not None:
+                source.execute("UPDATE identity SET id = ?1 WHERE id <> ?1", (own,))
             copy_database(source, self.connection)
 
     def copy_without_data(self, path: Path) -> None:
