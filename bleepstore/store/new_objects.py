@@ -28,6 +28,7 @@ from bleepstore.remotes import MARK, without_mark
 from bleepstore.replication import REPLICA_STATE
 from bleepstore.store.arguments import AttributeOptions, CopyOptions, SystemHeaders
 from bleepstore.tags import check_object_tags
+from bleepstore.values import FrozenTexts
 
 _ENFORCED = ObjectOwnership.BUCKET_OWNER_ENFORCED
 _Page = TypeVar("_Page", bound=ObjectPage | VersionPage)
@@ -45,9 +46,9 @@ def given_attributes(attributes: ObjectAttributes, options: AttributeOptions) ->
         attributes = attrs.evolve(
             attributes,
             system=attrs.evolve(system, **headers) if headers else system,
-            metadata=attributes.metadata if metadata is None else metadata,
+            metadata=attributes.metadata if metadata is None else FrozenTexts(metadata),
             storage_class=options.get("storage_class") or attributes.storage_class,
-            tags=attributes.tags if tags is None else tags,
+            tags=attributes.tags if tags is None else FrozenTexts(tags),
             retention=options.get("retention") or attributes.retention,
             legal_hold=attributes.legal_hold if legal_hold is None else legal_hold,
         )

@@ -104,16 +104,17 @@ def test_what_a_store_returned_cannot_be_changed(change: Callable[[Any], object]
         rule = LifecycleRule(filter=LifecycleFilter(tags=tags), expiration=Expiration(days=1))
         store.put_bucket_lifecycle("photos", [rule])
         store.put_object("photos", "plain", b"")
-        store.put_object("photos", "full", b"", metadata=tags, tags=tags)
+        written = store.put_object("photos", "full", b"", metadata=tags, tags=tags).attributes
         for _ in range(2):  # what the first look found is kept for the second
             plain, full = (store.head_object("photos", key).version.attributes for key in ("plain", "full"))
             (found,) = store.get_bucket_lifecycle("photos").rules
             mappings = [full.metadata, full.tags, store.get_bucket_tags("photos"), found.filter.tags]
+            mappings += [written.metadata, written.tags]
             for mapping in (plain.metadata, plain.tags, NO_ATTRIBUTES.metadata, *mappings):
                 with pytest.raises(TypeError, match="change a copy"):
                     change(mapping)
             assert plain.metadata == plain.tags == {}
-            assert mappings == [tags] * 4
+            assert mappings == [tags] * 6
 
 
 def test_what_a_store_returned_is_written_as_json_and_pickled_as_a_dict_is() -> None:
