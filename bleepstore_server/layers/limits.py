@@ -46,7 +46,8 @@ def drain(exchange: Exchange) -> bool:
     if exchange.error_code == "RequestTimeout":
         return False  # it has been waited for
     if exchange.error_code in _MALFORMED and "bleepstore.hurry" in environ:
-        return False  # nobody knows what more will come, and the server lets the client read the answer
+        # Nobody knows what more will come, unless that was all; and the server lets the client read the answer.
+        return bool(getattr(environ["wsgi.input"], "is_read", False))
     if environ.get("bleepstore.awaits_continue", _never)():
         return False  # the client waits to be asked for its body, and need not send it now
     length = environ.get("CONTENT_LENGTH")

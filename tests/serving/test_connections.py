@@ -138,6 +138,19 @@ def test_a_body_that_nobody_reads_does_not_become_a_request(connect: Connect) ->
         assert [answers.next() for _ in range(3)] == [(200, b""), (200, SMALL), (200, SMALL)]
 
 
+def test_a_body_that_is_wrong_and_was_read_to_its_end_ends_no_connection(connect: Connect) -> None:
+    fields = ("x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x-amz-trailer: x-amz-checksum-crc32")
+    bad = put("bad", b"5\r\nsmall\r\n0\r\n\r\n", "x-amz-decoded-content-length: 5", *fields)
+    with connect() as connection:
+        connection.sendall(put("a", SMALL) + bad + get("a"))
+        answers = Answers(connection)
+        assert answers.next() == (200, b"")
+        status, body = answers.next()
+        assert status == 400
+        assert b"<Code>MalformedTrailerError</Code>" in body
+        assert answers.next() == (200, SMALL)
+
+
 def test_large_bodies_pass_whole_both_ways(connect: Connect) -> None:
     body = hashlib.shake_128(b"large").digest(9_000_001)
     with connect() as connection:
