@@ -153,7 +153,7 @@ def keep_mark(catalog: Catalog, root: Path, catalog_id: str, clock: SteadyClock)
 
 
 def open_read_only(root: Path, settings: Settings) -> Engine:
-    """The store that is in the folder `root` already; nothing is changed."""
+    """The store that is in the folder `root` already; nothing is changed. Raises StoreError."""
     if not (root / "catalog.db").exists():
         raise StoreError(f"there is no store in {root}, and read_only makes none")
     if (root / GATEWAY_FILE).exists():
@@ -163,6 +163,12 @@ def open_read_only(root: Path, settings: Settings) -> Engine:
         lock.share()
         clock = SteadyClock(settings.clock)
         catalog = Catalog(root / "catalog.db", read_only=True)
+        try:
+            with catalog.read() as reader:
+                check_blobs_belong(root, reader.catalog_id())
+        except BaseException:
+            catalog.close()
+            raise
         return assemble(settings, clock, catalog, ReadOnlyBackend(root, clock=clock), lock)
     except BaseException:
         lock.close()

@@ -117,8 +117,9 @@ def mixed(tmp_path: Path) -> Path:
 def test_another_stores_catalog_is_refused_and_removes_nothing(mixed: Path) -> None:
     before = files(mixed)
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"another store.*nothing was removed.*Put the catalog.db back.*--repair"):
-            bleepstore.open(mixed)
+        for read_only in (False, True):
+            with pytest.raises(StoreError, match=r"another store.*nothing was removed.*catalog.db back.*--repair"):
+                bleepstore.open(mixed, read_only=read_only)
     assert files(mixed / "blobs") == {name: before[name] for name in files(mixed / "blobs")}
     assert len(files(mixed / "blobs")) == 2 + 1, "two blobs, and whose they are"
     assert not (mixed / "quarantine").exists()
