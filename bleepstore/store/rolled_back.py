@@ -13,7 +13,6 @@ one a folder is not opened. And nothing unknown is removed, but moved to quarant
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
 from bleepstore.backends.local import LocalBackend, has_blobs, replace_file
@@ -25,7 +24,6 @@ _log = logging.getLogger("bleepstore.store")
 
 #: Below the folder of a store: which catalog knows the blobs, as 32 hexadecimal digits.
 CATALOG_ID = "blobs/catalog.id"
-_ID = re.compile(rb"[0-9a-f]{32}")
 
 
 def check_catalog_is_there(root: Path) -> None:
@@ -47,7 +45,7 @@ def is_of_others(root: Path, catalog_id: str) -> bool:
         found = (root / CATALOG_ID).read_bytes()
     except FileNotFoundError:
         return False
-    return _ID.fullmatch(found) is not None and found != catalog_id.encode() and has_blobs(root)
+    return found != catalog_id.encode() and has_blobs(root)  # what is no id came from elsewhere, too
 
 
 def check_blobs_belong(root: Path, catalog_id: str) -> None:

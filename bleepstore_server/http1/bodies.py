@@ -10,11 +10,12 @@ from typing import Protocol
 PIECE = 1024 * 1024
 _MAX_LINE = 4096
 _MAX_TRAILERS = 16 * 1024
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\0]*)?")
+_CHUNK = re.compile(rb"(0*[0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\0]*)?")
 #: What has come of a line while its end has not.
-_CHUNK_BEGUN = re.compile(rb"(?:[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\r\n\0]*)?\r?)?")
+_CHUNK_BEGUN = re.compile(rb"(?:0*[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\r\n\0]*)?\r?)?")
 _END_BEGUN = re.compile(rb"\r?")
-_TRAILER_BEGUN = re.compile(rb"[^\r\n]*\r?")
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*")
+_TRAILER_BEGUN = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?::[^\r\n\0]*)?)?\r?")
 
 
 class Source(Protocol):
@@ -148,6 +149,8 @@ class RequestBody:
             allowed -= len(line)
             if allowed < 0:
                 raise self._malformed("the trailers are too long")
+            if not _TRAILER.fullmatch(line):
+                raise self._malformed("a trailer must be a name, a colon and a value")
         self.is_read = True
         return False
 

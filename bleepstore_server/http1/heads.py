@@ -88,7 +88,7 @@ class Head:
         value = self.fields.get("connection")
         if value is None:
             return self.minor == 1
-        options = [option.strip() for option in value.lower().split(",")]
+        options = [option.strip(" \t") for option in value.lower().split(",")]
         return "close" not in options and (self.minor == 1 or "keep-alive" in options)
 
     @property
@@ -166,7 +166,7 @@ def _length(head: Head) -> int | None:
         raise RefusedHead(BAD_FRAMING)
     if head.minor == 0:
         raise RefusedHead(BAD_FRAMING)
-    codings = [name.strip().lower() for name in coding.split(",")]
+    codings = [name.strip(" \t").lower() for name in coding.split(",")]  # nothing else is white space there
     if codings == ["chunked"]:
         return None
     if codings[-1] != "chunked" and set(codings) <= _CODINGS | {"chunked"}:

@@ -157,8 +157,8 @@ class Pool:
         with self.lock:
             now = time.monotonic()
             taken, since = self._looked_at
-            if self._relief and not self._new:
-                self._relief = 0
+            if self._relief and len(self._idle) > self._size:  # those that are not held are enough without them
+                self._relief -= self._size
                 for thread in self._idle:
                     thread.wake.notify()
             if not self._new or taken != self._taken:

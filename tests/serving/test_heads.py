@@ -125,7 +125,19 @@ def test_a_body_that_could_end_at_two_positions(lines: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "coding", ["x-odd", "gzip, chunked", "chunked, chunked", "xchunked", "chunked;q=1", '"chunked"', ""]
+    "coding",
+    [
+        "x-odd",
+        "\xa0chunked",
+        "chunked\x85",
+        "chunked \xa0",
+        "gzip, chunked",
+        "chunked, chunked",
+        "xchunked",
+        "chunked;q=1",
+        '"chunked"',
+        "",
+    ],
 )
 def test_a_transfer_coding_that_is_not_known(coding: str) -> None:
     refused(UNKNOWN_CODING, f"Transfer-Encoding: {coding}")
@@ -204,7 +216,7 @@ def test_a_body_of_a_length_ends_there(size: int) -> None:
 
 @SIZES
 def test_a_body_in_chunks_ends_behind_its_trailers(size: int) -> None:
-    client = Pieces(b"3\r\nabc\r\n00a;x=y\r\n0123456789\r\n0\r\nA: b\r\nC: d\r\n\r\nGET /", size)
+    client = Pieces(b"3\r\nabc\r\n%ba;x=y\r\n0123456789\r\n0\r\nA: b\r\nC:d\r\n\r\nGET /" % bytes(b"0" * 40), size)
     body = RequestBody(client, None)
     assert body.read() == b"abc0123456789"
     assert body.is_read
@@ -234,6 +246,7 @@ def test_lines_of_a_body() -> None:
         b" 3\r\nabc\r\n0\r\n\r\n", b"3 \r\nabc\r\n0\r\n\r\n", b"3\r\nab", b"3\r\nabc\r\n", b"3\r\nabc\r\n0\r\n",
         b"3;\rx\r\nabc\r\n0\r\n\r\n", b"3;\0\r\nabc\r\n0\r\n\r\n", b"fffffffffffffffff\r\n", b"0\r\nA: b\n\r\n",
         b"3_0\r\n",
+        b"0\r\nno colon\r\n\r\n", b"0\r\nA: b\0\r\n\r\n", b"0\r\nA: b\r\n c\r\n\r\n", b"0\r\n: b\r\n\r\n",
         b"1;" + b"x" * 5000 + b"\r\na\r\n0\r\n\r\n", b"0\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from bleepstore_server.http1 import loop as loops
+from bleepstore_server.http1 import tasks
 from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.settings import Settings
 from bleepstore_server.http1.tasks import Pool
@@ -213,6 +215,34 @@ def test_many_quick_requests_of_one_round_are_no_hang(caplog: pytest.LogCaptureF
     assert len(set(leaders)) == 1
     assert not caplog.records
     loop.post(loop.end)
+    pool.close()
+
+
+def test_threads_that_were_added_stay_as_long_as_others_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or each request would wait again until all seem to be held."""
+    monkeypatch.setattr(tasks, "_HELD_SECONDS", -1)
+    pool, goes_on, begun = Pool(THREADS), threading.Event(), threading.Semaphore(0)
+
+    def hang() -> None:
+        begun.release()
+        goes_on.wait(60)
+
+    for _ in range(THREADS + 1):
+        pool.start(hang)
+    for _ in range(THREADS):
+        assert begun.acquire(timeout=20)
+    for _ in range(2):  # nobody has taken anything since the first look
+        pool.relieve()
+    assert begun.acquire(timeout=20)
+    pool.relieve()
+    done = threading.Event()
+    pool.start(done.set)
+    assert done.wait(20), "nobody has relieved it since"
+    goes_on.set()
+    deadline = time.monotonic() + 20
+    while pool.thread_count > THREADS:
+        pool.relieve()
+        assert time.monotonic() < deadline
     pool.close()
 
 

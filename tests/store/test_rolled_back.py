@@ -125,6 +125,15 @@ def test_another_stores_catalog_is_refused_and_removes_nothing(mixed: Path) -> N
     assert not (mixed / "quarantine").exists()
 
 
+@pytest.mark.parametrize("text", [b"", b"x"])
+def test_what_is_no_id_is_nobodys(mixed: Path, text: bytes) -> None:
+    (mixed / "blobs/catalog.id").write_bytes(text)
+    before = files(mixed / "blobs")
+    with pytest.raises(StoreError, match="another store"):
+        bleepstore.open(mixed)
+    assert files(mixed / "blobs") == before
+
+
 def test_another_stores_catalog_can_be_gone_on_with_after_a_repair(mixed: Path) -> None:
     found = bleepstore.fsck(mixed, repair=True)
     assert sorted({finding.kind for finding in found}) == ["another store", "missing", "unknown"]
