@@ -118,6 +118,7 @@ class _Raw:
         yield self.read()
 
 
+# The stubs of AWSResponse know no dict as its headers, which botocore takes.
 def _answered_by(answer: Callable[..., AWSResponse]) -> S3Client:
     client = boto3.Session().client("s3", config=Config(), **_KEYS)
     events: Any = client.meta.events  # its type says that handlers return nothing; botocore takes their answers

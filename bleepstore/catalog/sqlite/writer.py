@@ -55,7 +55,8 @@ MAX_UNUSED_BYTES = 2 * 1024 * 1024
 #: A log of so many pages is copied when no commit has come for so long.
 IDLE_PAGES = 256
 IDLE_SECONDS = 1.0
-#: How often commits wait for reads that keep the log from being copied, and how long.
+#: How often commits wait for reads that keep the log from being copied, and how long: SQLite tells nobody when a read
+#: of another process ends, so one can only look again.
 _COPY_ATTEMPTS = 5
 _COPY_PAUSE_SECONDS = 0.001
 #: Free bytes from which on the longest log, and what its copying adds to the database file, may fill the disk.
