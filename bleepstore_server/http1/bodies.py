@@ -11,6 +11,8 @@ PIECE = 1024 * 1024
 _MAX_LINE = 4096
 _MAX_TRAILERS = 16 * 1024
 _CHUNK = re.compile(rb"(0*[0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\0]*)?")
+#: The end of a chunk's data, and how another begins.
+_NEXT_CHUNK = re.compile(rb"\r\n(0*[1-9A-Fa-f][0-9A-Fa-f]{0,14})(?:[ \t]*;[^\r\n\0]*)?\r\n")
 #: What has come of a line while its end has not.
 _CHUNK_BEGUN = re.compile(rb"(?:0*[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\r\n\0]*)?\r?)?")
 _END_BEGUN = re.compile(rb"\r?")
@@ -67,24 +69,25 @@ class RequestBody:
         if self._fault:
             raise MalformedBody(self._fault)
         data = self._read_chunk(size) if size else b""
-        if not data or not self._source.buffer:
-            return data
-        pieces = [data]  # small chunks that came together are read together: each piece has its price
-        length = len(data)
-        while length < min(size, PIECE) and self._has_next():
-            try:
-                data = self._read_chunk(size - length)
-            except MalformedBody:
-                break  # the next call says so
-            pieces.append(data)
-            length += len(data)
-        return b"".join(pieces)
+        if data and not self._left and self._source.buffer:
+            return self._read_chunks(data, min(size, PIECE))  # each piece that is read has its price
+        return data
 
-    def _has_next(self) -> bool:
-        """Whether more than the size of another chunk has come behind the one that was read: nothing is waited for as
-        long as there are data that nobody has seen."""
+    def _read_chunks(self, data: bytes, size: int) -> bytes:
+        """Up to `size` bytes: `data`, which end a chunk, and those of the chunks behind it that are there as a whole. A
+        client may send a million chunks of one byte each, so this does little for each of them. What else there is the
+        next `read` takes."""
         buffer = self._source.buffer
-        return -1 < buffer.find(b"\n", 2) < len(buffer) - 1 and not buffer.startswith(b"\r\n0")
+        joined, at = bytearray(data), 0
+        while chunk := _NEXT_CHUNK.match(buffer, at, at + 2 + _MAX_LINE):
+            start = chunk.end()
+            end = start + int(chunk[1], 16)
+            if end > len(buffer) or len(joined) + end - start > size:
+                break
+            joined += buffer[start:end]
+            at = end
+        del buffer[:at]
+        return bytes(joined)
 
     def _malformed(self, why: str) -> MalformedBody:
         self._fault = why

@@ -5,6 +5,10 @@ RFC 9112 sections 2 to 7, and the ways in which one request was smuggled within 
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from types import FrameType
+
 import pytest
 
 from bleepstore_server.http1.bodies import MalformedBody, RequestBody
@@ -223,14 +227,46 @@ def test_a_body_in_chunks_ends_behind_its_trailers(size: int) -> None:
     assert client.rest() == b"GET /"
 
 
-def test_small_chunks_that_came_together_are_read_together() -> None:
-    client = Pieces(b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n", 300_000)
+def function_calls(carry_out: Callable[[], object]) -> int:
+    """How many calls of functions in Python that takes."""
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        carry_out()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize("line", [b"1", b"001", b"1;a=b"])
+def test_small_chunks_that_came_together_are_read_together_and_cost_little(line: bytes) -> None:
+    client = Pieces((line + b"\r\nx\r\n") * 50_000 + b"0\r\n\r\n", 300_000)
     body = RequestBody(client, None)
-    pieces = list(iter(lambda: body.read(1 << 20), b""))
-    assert sum(map(len, pieces)) == 50_000
-    assert len(pieces) < 5
+    pieces: list[bytes] = []
+    calls = function_calls(lambda: pieces.extend(iter(lambda: body.read(1 << 20), b"")))
+    assert b"".join(pieces) == b"x" * 50_000
+    assert len(pieces) < 6
+    assert calls < 100
     some = RequestBody(Pieces(b"1\r\nx\r\n" * 10 + b"0\r\n\r\n", 1000), None)
     assert [len(some.read(7)), len(some.read(7)), len(some.read(7))] == [7, 3, 0]
+
+
+@pytest.mark.parametrize("length", [4094, 4095, 10_000])
+def test_a_line_between_chunks_may_be_as_long_as_any_other(length: int) -> None:
+    """Of up to 4096 bytes, CRLF and all."""
+    body = RequestBody(Pieces(b"1\r\nx\r\n1;" + b"a" * (length - 2) + b"\r\ny\r\n0\r\n\r\n", 20_000), None)
+    if length <= 4094:
+        assert body.read() == b"xy"
+        return
+    assert body.read(100) == b"x"
+    with pytest.raises(MalformedBody):
+        body.read(100)
 
 
 def test_lines_of_a_body() -> None:
