@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from bleepstore_server.metrics.counting import RequestCounts, WorkerCounts
 
 _INTERNAL = Refusal("500 Internal Server Error", "InternalError", "The server met an internal error.")
+_SLOW_DOWN = Refusal("503 Service Unavailable", "SlowDown", "Please reduce your request rate.")
 #: How often it is asked whether something hangs. What hangs for twice as long holds nobody else.
 _RELIEF_SECONDS = 0.04
 #: How often it is counted how much there is to do, and what the audit log has kept is tried again.
@@ -209,13 +210,28 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         environ = self._make_environ(connection, head, body)
         if connection.server == self._admin_address:
             assert self._admin is not None
-            self._pool.start(partial(self._respond, self._admin, connection, head, body, environ))
+            self._start(partial(self._respond, self._admin, connection, head, body, environ), connection, head)
             return
         if self._is_quick(environ, self._loop.is_careful):
             self._respond(self.wsgi, connection, head, body, environ)
             return
         respond = partial(self._respond, self.wsgi, connection, head, body, environ)
-        self._pool.start(respond if self._counts is None else partial(self._begin_queued, respond, time.monotonic()))
+        if self._counts is not None:
+            respond = partial(self._begin_queued, respond, time.monotonic())
+        self._start(respond, connection, head)
+
+    def _start(
+        self, call: Callable[[], None], connection: Connection, head: Head, pieces: ObjectBody | None = None
+    ) -> None:
+        """Have a thread of the pool go on with a request, which may have the `pieces` of its answer."""
+        self._pool.start(call, partial(self._give_up, connection, head, pieces))
+
+    def _give_up(self, connection: Connection, head: Head, pieces: ObjectBody | None) -> None:
+        """Refuse a request for which no thread has come free in time. Called by the thread that relieves."""
+        self._loop.post(partial(self._refuse, connection, _SLOW_DOWN, head, pieces is not None))
+        if pieces is not None:
+            pieces.error_code = _SLOW_DOWN.code
+            self._loop.post(partial(self._loop.begin, pieces.close))
 
     def _begin_queued(self, respond: Callable[[], None], since: float) -> None:
         if self._counts is not None:
@@ -265,7 +281,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if isinstance(pieces, ObjectBody):  # what is sent from a file by a thread of the pool, never by the loop's
             task = current_task()
             if task is not None and task.hub is self._loop.leader:
-                self._pool.start(partial(self._send, connection, answer, pieces, body))
+                self._start(partial(self._send, connection, answer, pieces, body), connection, head, pieces)
                 return
         answers = self._answers
         if answers is None or answers.adder is None or not answers.hold(self._send, connection, answer, pieces, body):
@@ -298,28 +314,35 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         else:
             self._loop.post(partial(self._refuse, connection, _INTERNAL))
 
-    def _refuse(self, connection: Connection, refusal: Refusal) -> None:
-        """Answer what the app never sees, and end the connection."""
+    def _refuse(
+        self, connection: Connection, refusal: Refusal, head: Head | None = None, is_recorded: bool = False
+    ) -> None:
+        """Answer what the app never sees, or has recorded, and end the connection. Without a `head` what there is of
+        one is in the connection's buffer. Called by the leader."""
         request_id = secrets.token_hex(8).upper()
         refused_ms = int(time.time() * 1000)
         document = error_document(refusal.code, refusal.message, "", request_id, {})
-        head = (
-            f"HTTP/1.1 {refusal.status}\r\nConnection: close\r\nContent-Type: application/xml\r\n"
+        retry = "Retry-After: 1\r\n" if refusal is _SLOW_DOWN else ""
+        fields = (
+            f"HTTP/1.1 {refusal.status}\r\nConnection: close\r\n{retry}Content-Type: application/xml\r\n"
             f"Content-Length: {len(document)}\r\nx-amz-request-id: {request_id}\r\n\r\n"
         ).encode("latin-1")
-        body = b"" if connection.buffer.startswith(b"HEAD ") else document
+        is_head = connection.buffer.startswith(b"HEAD ") if head is None else head.method == "HEAD"
+        body = b"" if is_head else document
         sent = 0
         with contextlib.suppress(OSError):  # it goes into the empty buffer of its socket, or nowhere
-            sent = max(0, connection.sock.send(head + body) - len(head))
+            sent = max(0, connection.sock.send(fields + body) - len(fields))
         connection.linger()
-        if self._requests is not None and refusal is not _INTERNAL:
+        if refusal is _INTERNAL or is_recorded:
+            return
+        if self._requests is not None:
             self._requests.count_refusal(refusal.code)
-        if refusal is not _INTERNAL and access_log.isEnabledFor(logging.INFO):  # the app has its own records
+        if access_log.isEnabledFor(logging.INFO):
             peer = connection.peer
             record = Record(
                 time_ms=refused_ms,
                 remote=peer[0] if isinstance(peer, tuple) else str(peer),
-                method="",
+                method="" if head is None else head.method,
                 status=int(refusal.status[:3]),
                 error_code=refusal.code,
                 bytes_out=sent,

@@ -23,6 +23,8 @@ from greenlet import getcurrent, greenlet
 #: there are as many more of them, up to so many times the number that was asked for.
 _HELD_SECONDS = 1.0
 _MAX_TIMES = 8
+#: So long a call waits for a thread once there are as many as there may be.
+_WAIT_SECONDS = 5.0
 #: How many tasks of a thread wait for another call.
 _MAX_IDLE_TASKS = 32
 
@@ -108,7 +110,8 @@ class Pool:
         self._relief = 0
         self._count = 0
         self._idle: list[PoolThread] = []
-        self._new: deque[Callable[[], object]] = deque()
+        #: Calls that wait for a thread, what to call if none comes in time, and since when they wait.
+        self._new: deque[tuple[Callable[[], object], Callable[[], object], float]] = deque()
         self._taken = 0
         self._looked_at = (0, 0.0)
         self._closed = False
@@ -122,10 +125,11 @@ class Pool:
     def thread_count(self) -> int:
         return self._count
 
-    def start(self, call: Callable[[], object]) -> None:
-        """Run `call` as a task in one of the threads."""
+    def start(self, call: Callable[[], object], give_up: Callable[[], object]) -> None:
+        """Run `call` as a task in one of the threads. If all are held for too long, `relieve` calls `give_up`
+        instead."""
         with self.lock:
-            self._new.append(call)
+            self._new.append((call, give_up, time.monotonic()))
             if self._idle:
                 self._idle.pop().wake.notify()
             elif self._count < self._size + self._extra + self._relief:
@@ -153,7 +157,9 @@ class Pool:
         return thread
 
     def relieve(self) -> None:
-        """Have more threads if all seem to be held. Called several times a second."""
+        """Have more threads if all seem to be held, or give up what has waited for too long for one where there may be
+        no more. Called several times a second."""
+        late: list[Callable[[], object]] = []
         with self.lock:
             now = time.monotonic()
             taken, since = self._looked_at
@@ -161,13 +167,18 @@ class Pool:
                 self._relief -= self._size
                 for thread in self._idle:
                     thread.wake.notify()
+            is_full = self._relief >= self._size * (_MAX_TIMES - 1)
             if not self._new or taken != self._taken:
                 self._looked_at = (self._taken, now)
-            elif now - since > _HELD_SECONDS and self._relief < self._size * (_MAX_TIMES - 1):
+            elif now - since > _HELD_SECONDS and not is_full:
                 self._looked_at = (self._taken, now)
                 self._relief += self._size
                 for _ in range(min(self._size, len(self._new))):
                     self._start_thread()
+            while is_full and self._new and now - self._new[0][2] > _WAIT_SECONDS:
+                late.append(self._new.popleft()[1])
+        for give_up in late:
+            give_up()
 
     def next_call(self, thread: PoolThread) -> Callable[[], object] | None:
         """What a thread does next: what it has begun goes first. None ends it."""
@@ -179,7 +190,7 @@ class Pool:
                     return thread.inbox.popleft()
                 if self._new:
                     self._taken += 1
-                    return thread.make_task(self._new.popleft()).switch
+                    return thread.make_task(self._new.popleft()[0]).switch
                 if self._count > self._size + self._extra + self._relief and not thread.task_count:
                     break
                 self._idle.append(thread)

@@ -13,10 +13,12 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from bleepstore_server.http1 import loop as loops
 from bleepstore_server.http1 import tasks
@@ -41,10 +43,10 @@ def is_healthy(served: Served) -> bool:
         return bool(answer.status == 200)
 
 
-def ask(served: Served, key: str, stack: contextlib.ExitStack) -> socket.socket:
+def ask(served: Served, key: str, stack: contextlib.ExitStack, field: str = "Connection: close") -> socket.socket:
     """Send a request whose answer is not waited for."""
     connection = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), 30))
-    connection.sendall(f"GET /open/{key} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    connection.sendall(f"GET /open/{key} HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n".encode())
     return connection
 
 
@@ -79,6 +81,51 @@ def test_a_file_that_hangs_holds_its_own_requests(serve: Serve, hanging: int) ->
         os.close(os.open(file, os.O_WRONLY))  # which waits for somebody who reads
         assert s3.list_objects_v2(Bucket="open")["KeyCount"] == 6
     assert served.stop() == 0
+
+
+#: In a server: twice as many threads at most, as soon as somebody looks; and who waits for one waits a moment.
+HELD_SOON = """
+from bleepstore_server.http1 import tasks
+tasks._HELD_SECONDS = tasks._WAIT_SECONDS = 0
+tasks._MAX_TIMES = 2
+"""
+#: The last field of a request that the loop leaves to the threads, and its body.
+CHUNKED = "Transfer-Encoding: chunked\r\n\r\n0"
+
+
+def answer_of(served: Served, request: str, field: str, body: bytes = b"") -> tuple[list[bytes], bytes]:
+    """The lines of the head, and what comes until the server ends the connection."""
+    with socket.create_connection(("127.0.0.1", served.port), 30) as connection:
+        connection.sendall(f"{request} HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n".encode() + body)
+        with connection.makefile("rb") as answer:
+            head, _, document = answer.read().partition(b"\r\n\r\n")
+            return head.split(b"\r\n"), document
+
+
+def test_who_waits_in_vain_for_a_thread_is_told_to_come_later(serve: Serve) -> None:
+    served = serve("--workers", "1", "--threads", str(THREADS), *LEGACY_ACLS, before=HELD_SOON)
+    s3 = served.client(retries={"max_attempts": 0})
+    s3.create_bucket(Bucket="open", ACL="public-read-write")
+    s3.put_object(Bucket="open", Key="hangs", Body=bytes(SIZE), ACL="public-read")
+    blob = make_hang(served.data)
+    s3.put_object(Bucket="open", Key="large", Body=bytes(10 * SIZE), ACL="public-read")
+    with contextlib.ExitStack() as stack:
+        held = [ask(served, "hangs", stack, CHUNKED) for _ in range(2 * THREADS)]
+        lines: list[bytes] = []
+        while b"Retry-After: 1" not in lines:  # until all threads are held; the loop has begun the answer
+            lines, _ = answer_of(served, "GET /open/large", "Connection: close")
+        body = bytes(20 * SIZE)
+        for request, field in (("PUT /open/new", f"Content-Length: {len(body)}"), ("HEAD /open/hangs", CHUNKED)):
+            lines, document = answer_of(served, request, field, body)
+            assert lines[0].startswith(b"HTTP/1.1 503 ")
+            assert {b"Retry-After: 1", b"Connection: close"} < set(lines)
+            assert (b"<Code>SlowDown</Code>" in document) == (request[:4] != "HEAD")
+        with pytest.raises(ClientError, match="SlowDown"):
+            s3.put_object(Bucket="open", Key="new", Body=body)
+        assert is_healthy(served)
+        assert select.select(held, [], [], 0)[0] == []
+        os.close(os.open(blob, os.O_WRONLY))
+        assert select.select(held, [], [], 20)[0]
 
 
 @pytest.mark.slow
@@ -228,7 +275,7 @@ def test_threads_that_were_added_stay_as_long_as_others_are_held(monkeypatch: py
         goes_on.wait(60)
 
     for _ in range(THREADS + 1):
-        pool.start(hang)
+        pool.start(hang, pytest.fail)
     for _ in range(THREADS):
         assert begun.acquire(timeout=20)
     for _ in range(2):  # nobody has taken anything since the first look
@@ -236,13 +283,38 @@ def test_threads_that_were_added_stay_as_long_as_others_are_held(monkeypatch: py
     assert begun.acquire(timeout=20)
     pool.relieve()
     done = threading.Event()
-    pool.start(done.set)
+    pool.start(done.set, pytest.fail)
     assert done.wait(20), "nobody has relieved it since"
     goes_on.set()
     deadline = time.monotonic() + 20
     while pool.thread_count > THREADS:
         pool.relieve()
         assert time.monotonic() < deadline
+    pool.close()
+
+
+def test_calls_are_given_up_where_there_may_be_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_HELD_SECONDS", -1)
+    monkeypatch.setattr(tasks, "_WAIT_SECONDS", -1)
+    pool, goes_on, begun = Pool(1), threading.Event(), threading.Semaphore(0)
+    given_up: list[int] = []
+
+    def hang() -> None:
+        begun.release()
+        goes_on.wait(60)
+
+    threads = tasks._MAX_TIMES
+    for number in range(threads + 2):
+        pool.start(hang, partial(given_up.append, number))
+    for _ in range(threads):
+        assert begun.acquire(timeout=20)
+        assert not given_up, "another thread may be had"
+        for _ in range(2):  # nobody has taken anything since the first look
+            pool.relieve()
+    assert pool.thread_count == threads
+    assert given_up == [threads, threads + 1]
+    assert pool.waiting == 0
+    goes_on.set()
     pool.close()
 
 
