@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import BinaryIO
@@ -109,6 +109,16 @@ class Answer:
             f"Connection: {connection}\r\n{fields}\r\n"
         ).encode("latin-1")
         return self._write
+
+    def whole(self, body: Iterable[bytes]) -> Sequence[bytes]:
+        """All bytes of an answer that has them, in one or two pieces; none of what has to be sent by `send`."""
+        if type(body) is not list or len(body) > 1 or self.closes or self.is_begun:
+            return ()
+        assert self._head is not None, "the app has to begin its answer"
+        data = body[0] if body and not self._is_bodiless else b""
+        if self._left >= 0 and len(data) != self._left and not self._is_bodiless:
+            return ()
+        return (self._head + data,) if len(data) <= _JOINED else (self._head, data)
 
     def send(self, body: Iterable[bytes], by_descriptor: bool) -> None:
         """Send the whole answer. Raises what the body raises, and OSError if the client goes away or stalls."""

@@ -19,7 +19,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -84,7 +84,6 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         own, others = split(self.sockets, self.number, self.cfg.workers)
         self._loop = Loop(self._settings(), self._pool, own, tls, self._answer, self._refuse, others)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
-        self._answers: GroupAnswers[Any] | None = None
         self._audit: AuditLog | None = None
         self._admin: AdminApp | None = None
         self._counts: WorkerCounts | None = None
@@ -134,13 +133,13 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         commits = None
         app: Any = self.wsgi
         self._is_quick = getattr(app, "is_quick", _never)
+        self._audit = getattr(app, "audit", None)
+        self._answers = GroupAnswers(loop, _nothing if self._audit is None else app.conclude)
+        if self._audit is not None:
+            app.gather = self._answers.add
         committer = getattr(app, "committer", None)
         if committer is not None:
             commits = GroupCommits(loop, committer)
-        self._audit = getattr(app, "audit", None)
-        if self._audit is not None:
-            self._answers = GroupAnswers(loop, app.conclude)
-            app.gather = self._answers.add
         self._find_admin()
         loop.on_tick = self._tick
         loop.start()
@@ -276,16 +275,20 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         try:
             pieces = app(environ, answer.start)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it ends this request and no other
-            self._fail(connection, answer, error)
+            self._leave(connection, (), partial(self._fail, connection, answer, error))
             return
         if isinstance(pieces, ObjectBody):  # what is sent from a file by a thread of the pool, never by the loop's
             task = current_task()
             if task is not None and task.hub is self._loop.leader:
                 self._start(partial(self._send, connection, answer, pieces, body), connection, head, pieces)
                 return
-        answers = self._answers
-        if answers is None or answers.adder is None or not answers.hold(self._send, connection, answer, pieces, body):
-            self._send(connection, answer, pieces, body)
+        whole = answer.whole(pieces) if body.is_read else ()
+        self._leave(connection, whole, partial(self._send, connection, answer, pieces, body))
+
+    def _leave(self, connection: Connection, pieces: Sequence[bytes], send: Callable[[], object]) -> None:
+        """Send an answer, with others where that can be."""
+        if not self._answers.take(connection, pieces, send):
+            send()
 
     def _send(self, connection: Connection, answer: Answer, pieces: Iterable[bytes], body: RequestBody) -> None:
         """Send the answer. Runs as a task."""
@@ -360,7 +363,7 @@ def _origin_form(target: str) -> str:
     return "/" + rest.partition("/")[2]
 
 
-def _nothing() -> None: ...
+def _nothing(*_: object) -> None: ...
 
 
 def _never(_environ: WSGIEnvironment, _careful: bool) -> bool:

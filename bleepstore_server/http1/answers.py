@@ -1,7 +1,10 @@
-"""Answers that something has to be written for before they leave: what the audit log gets of quick requests.
+"""The answers of quick requests leave together, at the end of the round of the loop in which they are ready.
 
-The answers of a round that wait for it are held. At its end all is written together, and then they are sent: what a
-client was told is in the log, whatever becomes of the worker.
+A client that gets an answer wakes up, and as a rule takes the processor at once: whatever is computed between two
+answers finds in the processor's caches what the client has left of them.
+
+What has to be written before they leave, as to the audit log, is written together then: what a client was told is in
+the log, whatever becomes of the worker.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
+from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.tasks import Task, current_task
 
@@ -20,18 +24,23 @@ _log = logging.getLogger("bleepstore.server")
 T = TypeVar("T")
 
 
+#: An answer that only has to be sent: all of its bytes, or none and what sends it, as a task, and ends the request.
+_Ready = tuple[Connection, Sequence[bytes], Callable[[], object]]
+
+
 class GroupAnswers(Generic[T]):
-    """Takes what is to be written of the tasks of a loop, and has it written by `write`."""
+    """Takes the answers of the tasks of a loop. `write` is given what these added, before it sends any of them."""
 
     def __init__(self, loop: Loop, write: Callable[[Sequence[T]], object]) -> None:
         self._loop = loop
         self._write = write
-        self._items: deque[T] = deque()
-        self._held: deque[Callable[[], object]] = deque()
-        self._ready: deque[Callable[[], object]] = deque()
-        #: Of whom an item was added last, and no answer held yet.
-        self.adder: Task | None = None
-        loop.after_round.append(self.flush)
+        #: What was added by tasks that have no answer yet.
+        self._added: dict[Task, T] = {}
+        #: Answers of this round, and what is to be written before each.
+        self._waiting: deque[tuple[_Ready, T | None]] = deque()
+        self._ready: deque[_Ready] = deque()
+        loop.gathered.append(self._waiting)
+        loop.send_answers = self.flush
 
     def add(self, item: T) -> bool:
         """Have an item written with those of others, before the answer of the task that calls this; False, and it is
@@ -39,41 +48,74 @@ class GroupAnswers(Generic[T]):
         task = current_task()
         if task is None or task.hub is not self._loop.leader:
             return False
-        self._items.append(item)
-        self.adder = task
+        self._added[task] = item
         return True
 
-    def hold(self, send: Callable[..., object], *arguments: object) -> bool:
-        """Have an answer sent later, by a task of its own, if its task has added something: whether that is so."""
-        task = self.adder
-        if task is None or task is not current_task():
+    def take(self, connection: Connection, pieces: Sequence[bytes], send: Callable[[], object]) -> bool:
+        """Send the answer of the task that calls this at the end of the round: `pieces`, if there are any, after which
+        the connection goes on; otherwise by calling `send` in a task. Returns False, and does not, in every thread but
+        the loop's."""
+        task = current_task()
+        if task is None:
             return False
-        self.adder = None
-        self._held.append(partial(send, *arguments))
-        if task.hub is not self._loop.leader:  # it hung a moment ago
+        item = self._added.pop(task, None) if self._added else None
+        leads = task.hub is self._loop.leader
+        if not leads and item is None:
+            return False
+        self._waiting.append(((connection, pieces, send), item))
+        if not leads:  # it hung a moment ago
             self._loop.post(_nothing)
         return True
 
     def flush(self) -> None:
-        """Have what was added written, and send the answers that were held for it."""
-        if self._held:
-            held = [self._held.popleft() for _ in range(len(self._held))]  # what these added is among the items
-            items = [self._items.popleft() for _ in range(len(self._items))]
-            self._loop.offer(partial(self._write_all, items, held))
-        while self._ready:  # more than once, if one of them has to wait for its client
-            self._loop.begin(self._send_ready)
+        """Have what was added written, and send the answers. Called by the leader."""
+        if self._waiting:
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            items = [item for _answer, item in waiting if item is not None]
+            if items:
+                self._loop.offer(partial(self._write_all, items, waiting))
+            else:
+                self._ready.extend(answer for answer, _item in waiting)
+        while self._ready:
+            connection, pieces, send = self._ready.popleft()
+            if pieces:
+                self._send(connection, pieces)
+            else:
+                self._loop.begin(send)
 
-    def _write_all(self, items: Sequence[T], held: Sequence[Callable[[], object]]) -> None:
+    def _write_all(self, items: Sequence[T], waiting: Sequence[tuple[_Ready, object]]) -> None:
         try:
             self._write(items)
         except Exception:  # noqa: BLE001  # a fault of ours keeps back no answer
             _log.exception("what goes before the answers of a round could not be written")
-        self._ready.extend(held)
+        self._ready.extend(answer for answer, _item in waiting)
         self._loop.post(_nothing)  # if it hung, another thread leads now: its rounds end with a flush
 
-    def _send_ready(self) -> None:
-        while self._ready:
-            self._ready.popleft()()
+    def _send(self, connection: Connection, pieces: Sequence[bytes]) -> None:
+        try:
+            sent = connection.send_now(pieces)
+        except OSError as error:
+            _went_away(connection, error)
+            self._loop.post(connection.close)
+            return
+        if sent == sum(map(len, pieces)):
+            self._loop.post(connection.end_request)
+        else:
+            self._loop.begin(partial(self._send_rest, connection, memoryview(b"".join(pieces))[sent:]))
+
+    def _send_rest(self, connection: Connection, rest: memoryview) -> None:
+        """Runs as a task."""
+        try:
+            connection.send(rest)
+        except OSError as error:
+            _went_away(connection, error)
+            self._loop.post(connection.close)
+        else:
+            self._loop.post(connection.end_request)
+
+
+def _went_away(connection: Connection, error: OSError) -> None:
+    _log.debug("%s went away, or is too slow: %s", connection.peer, error)
 
 
 def _nothing() -> None: ...

@@ -1,7 +1,7 @@
-"""The commits of quick requests: those of all that are ready in one round of the loop share one transaction.
+"""The commits of quick requests: those of one round of the loop share one transaction.
 
-While a round is carried out more requests come. So the commit is put off for a few rounds, as long as each brings more
-for it: an fsync takes longer than a look at the sockets, and with more workers each transaction makes the others wait.
+The round looks for more before it ends (`Loop`): an fsync takes longer than a look at the sockets, and with more
+workers each transaction makes the others wait.
 
 Each request is a task that pauses in its commit. The loop's thread commits, as long as that is a matter of a few
 milliseconds; where it takes longer, a thread of its own does, and the loop goes on meanwhile. If it hangs, another
@@ -23,8 +23,6 @@ from bleepstore_server.http1.tasks import Task, current_task
 
 #: What commits may take, on average, for the loop to wait for them.
 _QUICK_SECONDS = 0.004
-#: So many rounds of the loop a commit may be put off, while each brings more for it.
-_MAX_ROUNDS = 4
 #: How much the last commit counts in the average.
 _WEIGHT = 0.1
 
@@ -40,13 +38,12 @@ class GroupCommits:
         self._queue: deque[tuple[Task, Command]] = deque()
         self._done: deque[tuple[Task, Pending]] = deque()
         self._is_out = False
-        #: How many commands there were when their commit was put off, and how many times it was.
-        self._deferred = self._rounds = 0
         self._average = 0.0
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="bleepstore-commits", daemon=True)
         self._thread.start()
         committer.gather = self.submit
+        loop.gathered.append(self._queue)
         loop.after_round.append(self.flush)
 
     def submit(self, command: Command) -> Result | None:
@@ -62,10 +59,7 @@ class GroupCommits:
         """Have what is queued committed, batch after batch, and the tasks go on that it is done for."""
         self._resume()
         while self._queue and not self._is_out:
-            if self._may_gain():
-                break
             self._is_out = True
-            self._deferred = self._rounds = 0
             batch = self._drain()
             if self._average > _QUICK_SECONDS:
                 self._batches.put(batch)
@@ -75,16 +69,6 @@ class GroupCommits:
         if self._queue and self._committer.is_stalled():
             self._loop.offer(partial(self._submit, self._drain()))  # to be refused at once
             self._resume()
-
-    def _may_gain(self) -> bool:
-        """Whether the loop is to take what is ready by now before the commit: more commands may be among it."""
-        count = len(self._queue)
-        if not self._deferred < count < len(self._loop.connections) or self._rounds == _MAX_ROUNDS:
-            return False
-        self._deferred = count
-        self._rounds += 1
-        self._loop.soon(_nothing)  # another round, at once, which ends with a flush
-        return True
 
     def _drain(self) -> _Batch:
         return [self._queue.popleft() for _ in range(len(self._queue))]

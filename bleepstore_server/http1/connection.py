@@ -17,7 +17,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -218,6 +218,8 @@ class Connection:
 
     def end_request(self) -> None:
         """A request has its answer, and the next one may come."""
+        if self.on_ready is _nothing:
+            return  # the loop has ended meanwhile
         self.on_ready = self._read_head
         if self._low_water != 1:
             self._set_low_water(1)
@@ -365,30 +367,33 @@ class Connection:
         if not self._tls and sys.platform == "linux":
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
+    def send_now(self, pieces: Sequence[bytes | memoryview]) -> int:
+        """Send what the socket takes at once, and return how many bytes that is."""
+        try:
+            if len(pieces) == 1:
+                sent = self.sock.send(pieces[0])
+            else:
+                sent = self.sock.send(b"".join(pieces)) if self._tls else self.sock.sendmsg(pieces)
+        except _BLOCKED_WRITE:
+            return 0
+        self._writing.moved += sent
+        return sent
+
     def send(self, *pieces: bytes | memoryview) -> int:
         """Send all of it, and return how many bytes that is."""
         size = sum(map(len, pieces))
-        if self._tls:
-            sent = 0
-        else:
-            try:
-                sent = self.sock.send(pieces[0]) if len(pieces) == 1 else self.sock.sendmsg(pieces)
-            except BlockingIOError:
-                sent = 0
-            self._writing.moved += sent
-            if sent == size:
-                return size
-            self._moved_last = sent
+        sent = self.send_now(pieces)
+        if sent == size:
+            return size
+        self._moved_last = sent
         data = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))[sent:]
         while data:
-            try:
-                sent = self.sock.send(data)
-            except _BLOCKED_WRITE:
+            sent = self.send_now((data,))
+            if sent:
+                self._moved_last = sent
+                data = data[sent:]
+            else:
                 self._wait(WRITE, self._writing)
-                continue
-            self._writing.moved += sent
-            self._moved_last = sent
-            data = data[sent:]
         return size
 
     def send_file(self, descriptor: int, offset: int, size: int) -> int:

@@ -21,7 +21,7 @@ import ssl
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,10 @@ _CAREFUL_SECONDS = 1.0
 _WARNING_SECONDS = 60.0
 #: Connections that are accepted in one go, before those that are there get their turn.
 _ACCEPTED = 64
+#: Looks at the sockets beyond the first, in one round, as long as each brings more that waits for its end.
+_MAX_LOOKS = 4
+#: An answer waits no longer for those of other requests, but for the one that is being computed.
+_MAX_SECONDS = 0.005
 #: A worker that ends lets idle connections go on for so long: a request may be on its way on each.
 _LAST_SECONDS = 2.0
 #: Addresses of clients within this machine: programs beside the server, and the proxy in front of it.
@@ -76,6 +80,10 @@ class Loop:
         self.refuse = refuse
         #: Called after each round, one after the other.
         self.after_round: list[Callable[[], object]] = []
+        #: Called by the leader when the answers that have gathered are to leave.
+        self.send_answers: Callable[[], object] = _nothing
+        #: What waits for the end of the round, since it costs less together: commands, answers.
+        self.gathered: list[Sized] = []
         #: Called several times a second.
         self.on_tick: Callable[[], object] = _nothing
         #: How long a connection may be idle from now on.
@@ -112,7 +120,7 @@ class Loop:
         self._soon: deque[Callable[[], object]] = deque()
         self._sleeps = False
         self._accepts = False
-        self._next_tick = 0.0
+        self._next_tick = self._due = 0.0
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
@@ -175,6 +183,7 @@ class Loop:
             if is_task is not None:
                 self._untold += 1
                 self.leader = None
+                self.post(_nothing)  # what it leaves behind is carried out at once
                 self.start()
         self._count_seen = count
         if self._untold and now - self._warned >= _WARNING_SECONDS:
@@ -203,11 +212,29 @@ class Loop:
 
     def _run_round(self) -> None:
         """Wait until something is ready, or for a moment, and carry it out."""
-        posted, soon, requests = self._posted, self._soon, self._requests
+        posted, soon = self._posted, self._soon
         self._sleeps = True
-        events = self._poller.select(0 if posted or soon or requests else _TICK_SECONDS)
+        events = self._poller.select(0 if posted or soon or self._requests else _TICK_SECONDS)
         self._sleeps = False
+        now = time.monotonic()
+        self._due = now + _MAX_SECONDS
         _carry_out(soon, len(soon))
+        self._take(events)
+        self._gather()
+        while posted:
+            _carry_out(posted, len(posted))
+        self.send_answers()
+        for call in self.after_round:
+            call()
+        self.send_answers()
+        while posted:
+            _carry_out(posted, len(posted))
+        if now >= self._next_tick:
+            self._next_tick = now + _TICK_SECONDS
+            self._tick(now)
+
+    def _take(self, events: Sequence[tuple[selectors.SelectorKey, int]]) -> None:
+        """Carry out what is ready."""
         for key, _mask in events:
             data = key.data
             if type(data) is Connection:
@@ -218,18 +245,21 @@ class Loop:
                     data.close()
             else:
                 data()
-        while requests:
+        while self._requests:
             self.begin(self._answer_requests)
-        while posted:
-            _carry_out(posted, len(posted))
-        for call in self.after_round:
-            call()
-        while posted:
-            _carry_out(posted, len(posted))
-        now = time.monotonic()
-        if now >= self._next_tick:
-            self._next_tick = now + _TICK_SECONDS
-            self._tick(now)
+            if time.monotonic() >= self._due:
+                self.send_answers()
+                self._due = time.monotonic() + _MAX_SECONDS
+
+    def _gather(self) -> None:
+        """Look again, if anything waits for the end of the round: there may be more that goes with it."""
+        count = 0
+        for _ in range(_MAX_LOOKS):
+            waiting = sum(map(len, self.gathered))
+            if not count < waiting < len(self.connections):
+                break
+            count = waiting
+            self._take(self._poller.select(0))
 
     def begin_request(self, connection: Connection, head: Head, body: RequestBody) -> None:
         """Have a request answered in this round. Called by the leader."""
@@ -247,6 +277,8 @@ class Loop:
             except Exception:  # noqa: BLE001  # as for a connection
                 _log.exception("a connection failed")
                 self.post(connection.close)
+            if time.monotonic() >= self._due:
+                break
 
     def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""What is written before the answers of a round: together, and whatever becomes of the thread that does it."""
+"""The answers of a round leave together, behind what has to be written before, whatever hangs meanwhile."""
 
 from __future__ import annotations
 
@@ -8,97 +8,213 @@ import json
 import logging
 import os
 import signal
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from urllib.parse import urlsplit
 
 import pytest
 
-from bleepstore_server.http1.answers import GroupAnswers
-from bleepstore_server.http1.loop import Loop
-from bleepstore_server.http1.settings import Settings
-from bleepstore_server.http1.tasks import Pool
+from bleepstore_server.http1 import loop
+from tests.serving.answering import Answering, answer_of, answering, ask, ask_together, has_answer
 from tests.serving.conftest import Served
 from tests.serving.test_reload import workers_of
 
-Write = Callable[[Sequence[int]], object]
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers wait for those of others, however busy the machine is."""
+    monkeypatch.setattr(loop, "_MAX_SECONDS", 60.0)
 
 
-@contextlib.contextmanager
-def looping(write: Write) -> Iterator[tuple[Loop, GroupAnswers[int]]]:
-    pool = Pool(2)
-    loop = Loop(Settings(), pool, [], None, lambda *_: None, lambda *_: None)
-    answers = GroupAnswers(loop, write)
-    loop.start()
-    yield loop, answers
-    loop.post(loop.end)
-    pool.close()
+@pytest.fixture
+def server() -> Iterator[Answering]:
+    with answering() as server:
+        yield server
 
 
-def begin(loop: Loop, answers: GroupAnswers[int], numbers: range, told: list[int]) -> threading.Event:
-    """Have a round of the loop in which so many requests are ready; the event is set when all are answered."""
-    done = threading.Event()
+def test_the_answers_of_a_round_leave_when_all_are_ready(server: Answering) -> None:
+    clients = {name: server.connect() for name in "abc"}
+    had: list[bool] = []
 
-    def respond(number: int) -> None:
-        assert answers.add(number)
-        assert answers.hold(tell, number)
-        assert not answers.hold(tell, number), "it has added nothing more"
+    def respond(name: str) -> bytes:
+        had.extend(has_answer(client) for client in clients.values())
+        return name.encode()
 
-    def tell(number: int) -> None:
-        told.append(number)
-        if len(told) == len(numbers):
-            done.set()
-
-    def begin_all() -> None:
-        for number in numbers:
-            loop.begin(partial(respond, number))
-
-    loop.post(begin_all)
-    return done
+    ask_together(server, clients, respond)
+    assert [answer_of(client) for client in clients.values()] == [b"a", b"b", b"c"]
+    assert had == 9 * [False]
 
 
-def test_all_of_a_round_are_written_together_before_the_first_is_answered() -> None:
-    told: list[int] = []
-    written: list[tuple[list[int], list[int]]] = []
-    with looping(lambda items: written.append((list(items), list(told)))) as (loop, answers):
-        assert begin(loop, answers, range(5), told).wait(20)
-        assert not answers.add(6), "another thread has to write for itself"
-    assert written == [([0, 1, 2, 3, 4], [])]
-    assert told == [0, 1, 2, 3, 4]
+def test_a_round_takes_in_what_comes_while_it_is_carried_out(server: Answering) -> None:
+    """But not for ever: each request here has the next one come."""
+    clients = [server.connect() for _ in range(8)]
+    had: list[bool] = []
+
+    def respond(name: str) -> bytes:
+        number = int(name)
+        had.append(has_answer(clients[0]))
+        if number + 1 < len(clients):
+            ask(clients[number + 1], str(number + 1))
+        return name.encode()
+
+    server.respond = respond
+    ask(clients[0], "0")
+    assert [answer_of(client) for client in clients[1:]] == [b"1", b"2", b"3", b"4", b"5", b"6", b"7"]
+    assert had == 5 * [False] + 3 * [True]
+
+
+def test_an_answer_does_not_wait_long_for_those_of_others(server: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = {name: server.connect() for name in "abc"}
+    had: list[int] = []
+    last = threading.Event()
+
+    def respond(name: str) -> bytes:
+        had.append(sum(map(has_answer, clients.values())))
+        if len(had) == len(clients):
+            last.set()
+        return name.encode()
+
+    monkeypatch.setattr(loop, "_MAX_SECONDS", 0.0)
+    ask_together(server, clients, respond)
+    assert last.wait(20)
+    assert [answer_of(client) for client in clients.values()] == [b"a", b"b", b"c"]
+    assert had == [0, 1, 2]
+
+
+def test_a_client_that_does_not_read_keeps_back_no_other_answer(server: Answering) -> None:
+    clients = {name: server.connect() for name in "abc"}
+    large = os.urandom(16 << 20)
+    ask_together(server, clients, lambda name: large if name == "a" else name.encode())
+    assert answer_of(clients["b"]) == b"b"
+    assert answer_of(clients["c"]) == b"c"
+    assert answer_of(clients["a"]) == large
+    ask(clients["a"], "b")
+    assert answer_of(clients["a"]) == b"b", "its connection goes on"
+
+
+def test_a_client_that_went_away_keeps_back_no_other_answer(server: Answering) -> None:
+    clients = {name: server.connect() for name in "abc"}
+
+    def respond(name: str) -> bytes:
+        if clients["a"].fileno() >= 0:
+            clients["a"].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            clients["a"].close()
+        return name.encode()
+
+    ask_together(server, clients, respond)
+    assert answer_of(clients["b"]) == b"b"
+    assert answer_of(clients["c"]) == b"c"
+    counts: SimpleQueue[int] = SimpleQueue()
+    count = 3
+    while count == 3:
+        server.loop.post(lambda: counts.put(len(server.loop.connections)))
+        count = counts.get(timeout=20)
+    assert count == 2
+
+
+def test_a_request_that_hangs_keeps_back_no_other_answer(server: Answering) -> None:
+    clients = {name: server.connect() for name in "ab"}
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def respond(name: str) -> bytes:
+        if len(server.received) == 4:  # the hellos, and the other one
+            hangs.set()
+            goes_on.wait(20)
+        return name.encode()
+
+    ask_together(server, clients, respond)
+    assert hangs.wait(20)
+    first, second = server.received[2:]
+    for _ in range(2):  # it is the same call as a moment ago
+        server.loop.relieve()
+    assert answer_of(clients[first]) == first.encode()
+    assert not has_answer(clients[second])
+    goes_on.set()
+    assert answer_of(clients[second]) == second.encode()
+
+
+# -- what is written before
+
+
+def test_all_of_a_round_is_written_together_before_the_first_is_answered() -> None:
+    clients: dict[str, socket.socket] = {}
+    written: list[tuple[list[str], list[bool]]] = []
+
+    def write(names: Sequence[str]) -> None:
+        written.append((list(names), [has_answer(client) for client in clients.values()]))
+
+    with answering(write) as server:
+        clients |= {name: server.connect() for name in "abcde"}
+        written.clear()
+        ask_together(server, clients, str.encode)
+        assert sorted(map(answer_of, clients.values())) == [b"a", b"b", b"c", b"d", b"e"]
+        assert not server.answers.add("f"), "another thread has to write for itself"
+    assert written == [(server.received[5:], 5 * [False])]
 
 
 def test_a_write_that_hangs_holds_its_own_answers() -> None:
     begun, goes_on = threading.Event(), threading.Event()
-    told: list[int] = []
 
-    def write(_items: Sequence[int]) -> None:
-        begun.set()
-        goes_on.wait(20)
+    def write(names: Sequence[str]) -> None:
+        if "a" in names:
+            begun.set()
+            goes_on.wait(20)
 
-    with looping(write) as (loop, answers):
-        done = begin(loop, answers, range(3), told)
+    with answering(write) as server:
+        clients = {name: server.connect() for name in "abc"}
+        other = server.connect()
+        ask_together(server, clients, str.encode)
         assert begun.wait(20)
-        for _ in range(2):  # it is the same call as a moment ago
-            loop.relieve()
-        other = threading.Event()
-        loop.post(other.set)
-        assert other.wait(20), "another thread leads"
-        assert told == []
+        for _ in range(2):
+            server.loop.relieve()
+        ask(other, "d")
+        assert answer_of(other) == b"d", "another thread leads"
+        assert not any(map(has_answer, clients.values()))
         goes_on.set()
-        assert done.wait(20)
-    assert told == [0, 1, 2]
+        assert [answer_of(client) for client in clients.values()] == [b"a", b"b", b"c"]
+
+
+def test_what_a_request_added_before_it_hung_is_written_before_its_answer_leaves() -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+    clients: dict[str, socket.socket] = {}
+    written: list[tuple[str, bool]] = []
+
+    def write(names: Sequence[str]) -> None:
+        written.extend((name, has_answer(clients[name])) for name in names if name in clients)
+
+    def respond(name: str) -> bytes:
+        if name == "a":
+            hangs.set()
+            goes_on.wait(20)
+        return name.encode()
+
+    with answering(write) as server:
+        clients |= {name: server.connect() for name in "ab"}
+        server.respond = respond
+        ask(clients["a"], "a")
+        assert hangs.wait(20)
+        for _ in range(2):
+            server.loop.relieve()
+        ask(clients["b"], "b")
+        assert answer_of(clients["b"]) == b"b", "another thread leads"
+        goes_on.set()
+        assert answer_of(clients["a"]) == b"a"
+    assert written == [("b", False), ("a", False)]
 
 
 def test_a_write_that_fails_by_our_fault_keeps_back_no_answer(caplog: pytest.LogCaptureFixture) -> None:
-    told: list[int] = []
+    def write(names: Sequence[str]) -> None:
+        if "hello" not in names:
+            raise RuntimeError("ours")
 
-    def write(_items: Sequence[int]) -> None:
-        raise RuntimeError("ours")
-
-    with caplog.at_level(logging.ERROR, "bleepstore.server"), looping(write) as (loop, answers):
-        assert begin(loop, answers, range(2), told).wait(20)
+    with caplog.at_level(logging.ERROR, "bleepstore.server"), answering(write) as server:
+        clients = {name: server.connect() for name in "ab"}
+        ask_together(server, clients, str.encode)
+        assert [answer_of(client) for client in clients.values()] == [b"a", b"b"]
     assert len(caplog.records) == 1
 
 

@@ -1,103 +1,89 @@
-"""Which commands the loop of a worker has committed together, round by round."""
+"""Which commands the loop of a worker has committed together."""
 
 from __future__ import annotations
 
 import contextlib
+import selectors
 from collections.abc import Callable, Iterator
-from typing import Any, cast
 
 import pytest
 
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import DeleteObject
 from bleepstore.committer import DirectCommitter
+from bleepstore_server.http1 import loop
 from bleepstore_server.http1.commits import GroupCommits
-from bleepstore_server.http1.loop import Loop
-from bleepstore_server.http1.tasks import Pool, PoolThread, Task
+from tests.serving.answering import Answering, answer_of, answering, ask, ask_together
 
 
-class Rounds:
-    """What commits ask of a loop, whose rounds are carried out by hand."""
+class Committing:
+    """A server each of whose requests has a command committed, but for the first one of a client."""
 
-    def __init__(self, connections: int) -> None:
-        self.connections = range(connections)
-        self.leader = PoolThread(Pool(1))
-        self.after_round: list[Callable[[], object]] = []
-        self.is_asked_for_another = False
-
-    def soon(self, _call: Callable[[], object]) -> None:
-        self.is_asked_for_another = True
-
-    def post(self, call: Callable[[], object]) -> None: ...
-
-    def offer(self, call: Callable[[], object]) -> None:
-        call()
-
-    def switch(self, task: Task, outcome: object) -> None:
-        task.switch(outcome)
-
-
-class Worker:
-    """A loop with so many connections, and what it commits."""
-
-    def __init__(self, catalog: Catalog, connections: int) -> None:
-        self._committer = DirectCommitter(catalog)
-        self._committer.on_commit = lambda count, _seconds: self.commits.append(count)
-        self._loop = Rounds(connections)
-        self.group = GroupCommits(cast("Loop", cast("Any", self._loop)), self._committer)
+    def __init__(self, server: Answering, committer: DirectCommitter) -> None:
+        self.server = server
+        #: How many commands each transaction had.
         self.commits: list[int] = []
-        self.answered = 0
+        #: Called with the name of each request, before its command is submitted.
+        self.before: Callable[[str], object] = lambda _name: None
+        self._committer = committer
+        committer.on_commit = lambda count, _seconds: self.commits.append(count)
 
-    def round(self, requests: int) -> bool:
-        """A round in which so many requests come; whether another one is to follow at once."""
-        self._loop.is_asked_for_another = False
-        for _ in range(requests):
-            self._loop.leader.make_task(self._request).switch()
-        for call in self._loop.after_round:
-            call()
-        return self._loop.is_asked_for_another
-
-    def _request(self) -> None:
-        self._committer.submit(DeleteObject(request_id="1", time_ms=1, bucket="photos", key="key"))
-        self.answered += 1
+    def respond(self, name: str) -> bytes:
+        if name != "hello":
+            self.before(name)
+            self._committer.submit(DeleteObject(request_id="1", time_ms=1, bucket="photos", key=name))
+        return name.encode()
 
 
 @pytest.fixture
-def work() -> Iterator[Callable[[int], Worker]]:
-    with contextlib.ExitStack() as stack:
-        catalog = stack.enter_context(contextlib.closing(Catalog(None)))
-
-        def start(connections: int) -> Worker:
-            worker = Worker(catalog, connections)
-            stack.callback(worker.group.close)
-            return worker
-
-        yield start
-
-
-def test_a_commit_takes_along_what_came_while_its_round_was_carried_out(work: Callable[[int], Worker]) -> None:
-    worker = work(8)
-    assert worker.round(3)
-    assert worker.commits == []
-    assert worker.round(2)
-    assert not worker.round(0), "nothing more has come"
-    assert (worker.commits, worker.answered) == ([5], 5)
+def committing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Committing]:
+    monkeypatch.setattr(loop, "_MAX_SECONDS", 60.0)  # however busy the machine is
+    with contextlib.closing(Catalog(None)) as catalog, answering() as server:
+        committer = DirectCommitter(catalog)
+        committing = Committing(server, committer)
+        commits = GroupCommits(server.loop, committer)
+        try:
+            yield committing
+        finally:
+            commits.close()
 
 
-def test_where_all_connections_wait_nothing_is_put_off(work: Callable[[int], Worker]) -> None:
-    worker = work(2)
-    assert not worker.round(2)
-    assert worker.commits == [2]
-    alone = work(1)
-    assert not alone.round(1)
-    assert alone.commits == [1]
+def test_the_commands_of_a_round_share_a_commit(committing: Committing) -> None:
+    clients = {name: committing.server.connect() for name in "abc"}
+    ask_together(committing.server, clients, committing.respond)
+    assert [answer_of(client) for client in clients.values()] == [b"a", b"b", b"c"]
+    assert committing.commits == [3]
 
 
-def test_a_commit_is_not_put_off_for_ever(work: Callable[[int], Worker]) -> None:
-    worker = work(1000)
-    rounds = 1
-    while worker.round(1):
-        rounds += 1
-    assert rounds == 5
-    assert (worker.commits, worker.answered) == ([5], 5)
-    assert worker.round(1), "the next one is"
+def test_a_commit_takes_along_what_comes_while_its_round_is_carried_out(committing: Committing) -> None:
+    """But it is not put off for ever: each request here has the next one come."""
+    clients = [committing.server.connect() for _ in range(8)]
+
+    def ask_next(name: str) -> None:
+        number = int(name) + 1
+        if number < len(clients):
+            ask(clients[number], str(number))
+
+    committing.before = ask_next
+    committing.server.respond = committing.respond
+    ask(clients[0], "0")
+    assert [answer_of(client) for client in clients] == [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7"]
+    assert committing.commits == [5, 3]
+
+
+def test_where_all_connections_wait_nothing_is_put_off(committing: Committing) -> None:
+    looks: list[int] = []
+    poller = committing.server.loop._poller
+    select = poller.select
+
+    def look(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        looks.append(len(committing.commits))
+        return select(timeout)
+
+    clients = {name: committing.server.connect() for name in "ab"}
+    committing.before = lambda _name: looks.clear()
+    poller.select = look  # type: ignore[method-assign]  # it counts
+    ask_together(committing.server, clients, committing.respond)
+    assert [answer_of(client) for client in clients.values()] == [b"a", b"b"]
+    assert committing.commits == [2]
+    assert 0 not in looks, "it looked again although nobody was left who could ask"
