@@ -19,8 +19,10 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-#: So long no thread of the pool has to have taken anything, before they count as held by a disk or a provider. Then
-#: there are as many more of them, up to so many times the number that was asked for.
+#: If no thread of the pool has taken anything for so long, they count as held by a disk or a provider: at once if all
+#: together have used less than a part of a processor meanwhile, for who computes or is kept from it by others is merely
+#: slow. Then there are as many more of them, up to so many times the number that was asked for.
+_IDLE_SECONDS, _IDLE_PART = 0.1, 0.02
 _HELD_SECONDS = 1.0
 _MAX_TIMES = 8
 #: So long a call waits for a thread once there are as many as there may be.
@@ -81,6 +83,10 @@ class PoolThread(threading.Thread):
         #: Tasks that have begun here and have not ended.
         self.task_count = 0
         self.idle_tasks: list[Task] = []
+        #: What `time.clock_gettime` tells its processor time by, once it runs.
+        self.clock: int | None = None
+        #: Whether it leads the loop.
+        self.leads = False
 
     def post(self, call: Callable[[], object]) -> None:
         """Have the thread call this soon. Any thread may post."""
@@ -95,6 +101,8 @@ class PoolThread(threading.Thread):
         return task
 
     def run(self) -> None:
+        if hasattr(time, "pthread_getcpuclockid"):
+            self.clock = time.pthread_getcpuclockid(threading.get_ident())
         while (call := self._pool.next_call(self)) is not None:
             call()
 
@@ -108,12 +116,14 @@ class Pool:
         #: Threads beside the `_size`: that of the loop, and those for threads that are held.
         self._extra = 0
         self._relief = 0
-        self._count = 0
+        self._threads: set[PoolThread] = set()
         self._idle: list[PoolThread] = []
         #: Calls that wait for a thread, what to call if none comes in time, and since when they wait.
         self._new: deque[tuple[Callable[[], object], Callable[[], object], float]] = deque()
         self._taken = 0
+        #: What was taken, and since when it is no more; what the threads had computed, and when.
         self._looked_at = (0, 0.0)
+        self._computed = (0.0, 0.0)
         self._closed = False
 
     @property
@@ -123,7 +133,7 @@ class Pool:
 
     @property
     def thread_count(self) -> int:
-        return self._count
+        return len(self._threads)
 
     def start(self, call: Callable[[], object], give_up: Callable[[], object]) -> None:
         """Run `call` as a task in one of the threads. If all are held for too long, `relieve` calls `give_up`
@@ -132,7 +142,7 @@ class Pool:
             self._new.append((call, give_up, time.monotonic()))
             if self._idle:
                 self._idle.pop().wake.notify()
-            elif self._count < self._size + self._extra + self._relief:
+            elif len(self._threads) < self._size + self._extra + self._relief:
                 self._start_thread()
 
     def lead(self, call: Callable[[PoolThread], object]) -> None:
@@ -144,15 +154,17 @@ class Pool:
             thread.wake.notify()
 
     def _lead(self, thread: PoolThread, call: Callable[[PoolThread], object]) -> None:
+        thread.leads = True
         try:
             call(thread)
         finally:
+            thread.leads = False
             with self.lock:
                 self._extra -= 1
 
     def _start_thread(self) -> PoolThread:
-        self._count += 1
         thread = PoolThread(self)
+        self._threads.add(thread)
         thread.start()
         return thread
 
@@ -162,16 +174,15 @@ class Pool:
         late: list[Callable[[], object]] = []
         with self.lock:
             now = time.monotonic()
-            taken, since = self._looked_at
             if self._relief and len(self._idle) > self._size:  # those that are not held are enough without them
                 self._relief -= self._size
                 for thread in self._idle:
                     thread.wake.notify()
             is_full = self._relief >= self._size * (_MAX_TIMES - 1)
-            if not self._new or taken != self._taken:
-                self._looked_at = (self._taken, now)
-            elif now - since > _HELD_SECONDS and not is_full:
-                self._looked_at = (self._taken, now)
+            if not self._new or self._looked_at[0] != self._taken:
+                self._look(now)
+            elif not is_full and self._are_held(now):
+                self._look(now)
                 self._relief += self._size
                 for _ in range(min(self._size, len(self._new))):
                     self._start_thread()
@@ -179,6 +190,27 @@ class Pool:
                 late.append(self._new.popleft()[1])
         for give_up in late:
             give_up()
+
+    def _look(self, now: float) -> None:
+        self._looked_at = (self._taken, now)
+        self._computed = (self._processor_time() if self._new else 0.0, now)
+
+    def _are_held(self, now: float) -> bool:
+        """Whether a disk or a provider seems to hold the threads, which have taken nothing since the last look."""
+        before, since = self._computed
+        if now - since < _IDLE_SECONDS:
+            return False
+        computed = self._processor_time()
+        self._computed = (computed, now)
+        return computed - before < _IDLE_PART * (now - since) or now - self._looked_at[1] > _HELD_SECONDS
+
+    def _processor_time(self) -> float:
+        """Seconds that the threads have computed, but for who leads the loop. Where the system does not tell, all of
+        the process."""
+        if not hasattr(time, "pthread_getcpuclockid"):
+            return time.process_time()
+        clocks = [thread.clock for thread in self._threads if not thread.leads]
+        return sum(time.clock_gettime(clock) for clock in clocks if clock is not None)
 
     def next_call(self, thread: PoolThread) -> Callable[[], object] | None:
         """What a thread does next: what it has begun goes first. None ends it."""
@@ -191,13 +223,13 @@ class Pool:
                 if self._new:
                     self._taken += 1
                     return thread.make_task(self._new.popleft()[0]).switch
-                if self._count > self._size + self._extra + self._relief and not thread.task_count:
+                if len(self._threads) > self._size + self._extra + self._relief and not thread.task_count:
                     break
                 self._idle.append(thread)
                 thread.wake.wait()
                 if thread in self._idle:
                     self._idle.remove(thread)
-            self._count -= 1
+            self._threads.discard(thread)
         return None
 
     def close(self) -> None:

@@ -86,7 +86,7 @@ def test_a_file_that_hangs_holds_its_own_requests(serve: Serve, hanging: int) ->
 #: In a server: twice as many threads at most, as soon as somebody looks; and who waits for one waits a moment.
 HELD_SOON = """
 from bleepstore_server.http1 import tasks
-tasks._HELD_SECONDS = tasks._WAIT_SECONDS = 0
+tasks._IDLE_SECONDS = tasks._WAIT_SECONDS = 0
 tasks._MAX_TIMES = 2
 """
 #: The last field of a request that the loop leaves to the threads, and its body.
@@ -267,7 +267,7 @@ def test_many_quick_requests_of_one_round_are_no_hang(caplog: pytest.LogCaptureF
 
 def test_threads_that_were_added_stay_as_long_as_others_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or each request would wait again until all seem to be held."""
-    monkeypatch.setattr(tasks, "_HELD_SECONDS", -1)
+    monkeypatch.setattr(tasks, "_IDLE_SECONDS", -1)
     pool, goes_on, begun = Pool(THREADS), threading.Event(), threading.Semaphore(0)
 
     def hang() -> None:
@@ -293,8 +293,41 @@ def test_threads_that_were_added_stay_as_long_as_others_are_held(monkeypatch: py
     pool.close()
 
 
+def test_threads_that_compute_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_IDLE_SECONDS", -1)
+    monkeypatch.setattr(tasks, "_HELD_SECONDS", 1000)
+    monkeypatch.setattr(tasks, "_IDLE_PART", 1e-6)
+    pool, waits, goes_on, done = Pool(1), threading.Event(), threading.Event(), threading.Event()
+    computed = threading.Semaphore(0)
+
+    def compute() -> None:
+        while not waits.is_set():
+            before = time.thread_time_ns()
+            while time.thread_time_ns() < before + 100_000:
+                pass
+            computed.release()
+        goes_on.wait(60)
+
+    pool.start(compute, pytest.fail)
+    pool.start(done.set, pytest.fail)
+    for _ in range(5):
+        while computed.acquire(blocking=False):
+            pass
+        for _ in range(2):  # the second ends after the look
+            assert computed.acquire(timeout=20)
+        pool.relieve()
+    assert pool.thread_count == 1
+    waits.set()
+    deadline = time.monotonic() + 20
+    while not done.is_set():
+        pool.relieve()
+        assert time.monotonic() < deadline
+    goes_on.set()
+    pool.close()
+
+
 def test_calls_are_given_up_where_there_may_be_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "_HELD_SECONDS", -1)
+    monkeypatch.setattr(tasks, "_IDLE_SECONDS", -1)
     monkeypatch.setattr(tasks, "_WAIT_SECONDS", -1)
     pool, goes_on, begun = Pool(1), threading.Event(), threading.Semaphore(0)
     given_up: list[int] = []
