@@ -232,7 +232,7 @@ class _Behind:
         with self._lock:
             thread = self._thread
             self._chunks.put(None)
-        if thread is not None:
+        if thread is not None and thread.is_alive():  # else an interrupt kept it from starting
             thread.join()
 
 

@@ -154,5 +154,5 @@ class Listeners:
             self._is_closed = True
             thread = self._thread
             self._state.notify_all()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_END_SECONDS)
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+            thread.join(_END_SECONDS)  # unless an interrupt kept it from starting

@@ -150,6 +150,15 @@ def test_of_large_chunks_only_md5_has_a_thread(monkeypatch: pytest.MonkeyPatch) 
     assert "bleepstore-digest" in seen
 
 
+def test_an_interrupt_as_the_thread_starts_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted_start(_thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    with pytest.raises(KeyboardInterrupt):
+        list(Digester().wrap([bytes(200_000)] * 2))
+
+
 def test_a_body_that_stalls_holds_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digests._Behind, "_IDLE_SECONDS", 0.01)
     chunks = [bytes([number]) * 200_000 for number in range(6)]

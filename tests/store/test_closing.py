@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,31 @@ def test_one_that_is_stopped_holds_up_no_other(tmp_path: Path, monkeypatch: pyte
     os.close(other)
     with bleepstore.open(tmp_path) as again:
         assert again.get_bucket("photos").name == "photos"
+
+
+def listen(store: bleepstore.Store) -> None:
+    store.on_event(print)
+
+
+def write_much(store: bleepstore.Store) -> None:
+    """Until a thread copies the write-ahead log."""
+    for number in range(1000):
+        store.put_object("photos", f"{number}" * 300, b"")
+
+
+@pytest.mark.parametrize(("act", "name"), [(listen, "bleepstore-listeners"), (write_much, "bleepstore-checkpoint")])
+def test_one_closes_after_an_interrupt_as_a_thread_of_it_started(
+    act: Callable[[bleepstore.Store], None], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise KeyboardInterrupt
+        start(thread)
+
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+        monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+        with pytest.raises(KeyboardInterrupt):
+            act(store)

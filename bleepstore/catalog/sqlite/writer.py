@@ -424,7 +424,7 @@ class Checkpoints:
             self._ended = True
             self._hurry.set()
             thread = self._thread
-        if thread is not None:
+        if thread is not None and thread.is_alive():  # else an interrupt kept it from starting
             thread.join()
 
 
