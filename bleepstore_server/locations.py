@@ -407,8 +407,16 @@ class BucketLocation:
             body.check()
             self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
         except BaseException:
-            self.client.abort_multipart_upload(**upload)
+            self._abort(upload)
             raise
+
+    def _abort(self, upload: Mapping[str, Any]) -> None:
+        """What is raised for another reason is not hidden by an upload that is completed, or an endpoint that is out of
+        reach."""
+        from botocore.exceptions import BotoCoreError, ClientError  # an extra, which the client came with
+
+        with contextlib.suppress(BotoCoreError, ClientError):
+            self.client.abort_multipart_upload(**upload)
 
     def remove(self, entry: LocationEntry) -> None:
         named: Any = self._of(entry)
@@ -478,10 +486,17 @@ def _md5(data: bytes) -> str:
     return encode_value(hashlib.md5(data, usedforsecurity=False).digest())
 
 
-def is_equal(source: Location, one: LocationEntry, target: Location, other: LocationEntry) -> bool:
+def is_equal(
+    source: Location,
+    one: LocationEntry,
+    target: Location,
+    other: LocationEntry,
+    count: Callable[[int], None] = lambda _: None,
+) -> bool:
     """Whether two locations have the same bytes: by size, then by ETag or by a checksum of the whole object.
 
-    Where those say nothing, as for files, the bytes are read.
+    Where those say nothing, as for files, the bytes are read, and `count` is called as that of a VerifiedBody is: what
+    it raises ends this.
     """
     if one.size != other.size:
         return False
@@ -495,15 +510,16 @@ def is_equal(source: Location, one: LocationEntry, target: Location, other: Loca
     for told, teller, unread, reader in ((other, target, one, source), (one, source, other, target)):
         part_size = teller.part_size(told)
         if part_size is not None or (told.etag is not None and _PLAIN_ETAG.fullmatch(told.etag)):
-            return _read_etag(reader, unread, part_size) == told.etag
-    return _read_etag(source, one, None) == _read_etag(target, other, None)
+            return _read_etag(reader, unread, part_size, count) == told.etag
+    return _read_etag(source, one, None, count) == _read_etag(target, other, None, count)
 
 
-def _read_etag(location: Location, entry: LocationEntry, part_size: int | None) -> str:
+def _read_etag(location: Location, entry: LocationEntry, part_size: int | None, count: Callable[[int], None]) -> str:
     """The ETag that the bytes of an object have in parts of a size, or in one piece."""
     parts = PartsEtag(itertools.repeat(part_size)) if part_size else None
     md5 = hashlib.md5(usedforsecurity=False)
     with location.open(entry) as body:
+        body.count = count
         while chunk := body.read(CHUNK):
             (parts or md5).update(chunk)
     return md5.hexdigest() if parts is None else parts.etag()

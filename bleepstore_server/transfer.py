@@ -18,6 +18,7 @@ from botocore.exceptions import (
 )
 
 from bleepstore.errors import BleepStoreError
+from bleepstore.threads import call_uninterrupted
 from bleepstore_server.locations import (
     MAX_COPIED,
     BucketLocation,
@@ -83,11 +84,25 @@ class Transfer(Generic[_Item]):
     _found: int = attrs.field(default=0, init=False)
 
     def run(self) -> TransferOutcome:
-        """Bring everything. Raises what keeps a location from being listed."""
+        """Bring everything. Raises what keeps a location from being listed. Once it has ended, or was interrupted,
+        nothing is under way."""
+        call_uninterrupted(self._run, self._stop)
+        return self.outcome
+
+    def _stop(self) -> None:
+        """Have the transfer end soon, with what is under way unfinished."""
+        self._stopped = True
+
+    def _check_wanted(self) -> None:
+        if self._stopped:
+            raise NotTransferred("the transfer was stopped")
+
+    def _run(self) -> None:
         pending: set[concurrent.futures.Future[None]] = set()
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
             try:
                 for one, other in self._pairs():
+                    self._check_wanted()
                     if one is None and not self.delete:
                         continue
                     if one is not None:
@@ -100,10 +115,8 @@ class Transfer(Generic[_Item]):
                 for future in pending:
                     future.result()
             except BaseException:
-                self._stopped = True
-                pool.shutdown(cancel_futures=True)
+                self._stop()
                 raise
-        return self.outcome
 
     def refuse(self, key: str, why: str) -> None:
         """Count an object that is passed over."""
@@ -130,11 +143,14 @@ class Transfer(Generic[_Item]):
         item = one or other
         assert item is not None
         try:
+            self._check_wanted()
             self._make_equal(one, other)
-        except ClientError as error:
-            self.refuse(item.key, f"{error.response['Error'].get('Code')}: {error.response['Error'].get('Message')}")
-        except (BotoCoreError, BleepStoreError, OSError) as error:
-            self.refuse(item.key, str(error))
+        except (ClientError, BotoCoreError, BleepStoreError, OSError) as error:
+            if not self._stopped:  # else it may have failed for that
+                self.refuse(item.key, _reason(error))
+
+    def _is_equal(self, one: LocationEntry, other: LocationEntry) -> bool:
+        return is_equal(self.source, one, self.target, other, lambda _size: self._check_wanted())
 
     def _bring(self, entry: LocationEntry) -> None:
         if self.dry_run:
@@ -146,8 +162,6 @@ class Transfer(Generic[_Item]):
 
             def count(size: int) -> None:
                 nonlocal read
-                if self._stopped:
-                    raise NotTransferred("the transfer was stopped")
                 read += size
                 self._count(done=size)
 
@@ -175,6 +189,7 @@ class Transfer(Generic[_Item]):
     def _count(
         self, *, found: int = 0, done: int = 0, brought: int = 0, equal: int = 0, removed: int = 0, size: int = 0
     ) -> None:
+        self._check_wanted()
         with self._lock:
             self._found += found
             self._done += done
@@ -202,7 +217,7 @@ class ObjectTransfer(Transfer[LocationEntry]):
         if one is None:
             assert other is not None
             self._remove(other)
-        elif other is not None and is_equal(self.source, one, self.target, other):
+        elif other is not None and self._is_equal(one, other):
             self._count(done=one.size, equal=1)
         else:
             self._bring(one)
@@ -270,7 +285,7 @@ class VersionTransfer(Transfer[History]):
 
         @functools.cache
         def equal(one: int, other: int) -> bool:
-            return ours[one].is_delete_marker or is_equal(self.source, ours[one], self.target, theirs[other])
+            return ours[one].is_delete_marker or self._is_equal(ours[one], theirs[other])
 
         ours_seen, theirs_seen = (
             [(version.is_delete_marker, version.size) for version in versions] for versions in (ours, theirs)
@@ -283,6 +298,13 @@ class VersionTransfer(Transfer[History]):
             if all(equal(at, start + at) for at in range(1, count)):
                 return count
         return 0
+
+
+def _reason(error: Exception) -> str:
+    """For people."""
+    if isinstance(error, ClientError):
+        return f"{error.response['Error'].get('Code')}: {error.response['Error'].get('Message')}"
+    return str(error)
 
 
 def _version_of(entry: LocationEntry) -> str:

@@ -23,7 +23,7 @@ BASE = frozenset(
         "errors", "posix", "clock", "object_lock", "encryption", "model", "preconditions", "pages", "attributes",
         "bucket_settings", "names", "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
         "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
-        "inventory", "replication", "cluster_status", "values",
+        "inventory", "replication", "cluster_status", "values", "threads",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -39,6 +39,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "configurations": frozenset({"errors"}),
     "events": frozenset(),
     "values": frozenset(),
+    "threads": frozenset(),
     "replication": frozenset(),
     "cluster_status": frozenset(),
     "senders": frozenset({"errors", "events"}),
@@ -81,7 +82,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},
     "committer": BASE | {"commands", "catalog"},
-    "backends": frozenset({"errors", "posix", "model", "encryption", "sealing"}),
+    "backends": frozenset({"errors", "posix", "threads", "model", "encryption", "sealing"}),
     "jobs": BASE | {"commands", "catalog", "committer", "backends", "senders"},
     "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing", "senders", "remotes"},
     "filesystem": BASE | {"commands", "store"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from collections.abc import Sequence
 
 from bleepstore.backends.base import Gateway
@@ -13,6 +12,7 @@ from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.parts import Parts
 from bleepstore.jobs.removing import Remover, log
 from bleepstore.model import UploadToken
+from bleepstore.threads import map_in_threads
 
 _BATCH = 500
 _REMOTE_DELETES = 8  # at once
@@ -93,8 +93,7 @@ class GarbageJob(Job):
             return self._remover.remove([item.handle for item in group], group[0].token, self._outage)
 
         if isinstance(self._parts.backend, Gateway):
-            with concurrent.futures.ThreadPoolExecutor(_REMOTE_DELETES) as pool:
-                removed = list(pool.map(remove, groups.values()))
+            removed = map_in_threads(remove, groups.values(), _REMOTE_DELETES)
         else:
             removed = [remove(group) for group in groups.values()]
         return [

@@ -6,7 +6,6 @@ is missing then was deleted meanwhile, and is removed again.
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 import itertools
 import json
@@ -32,6 +31,7 @@ from bleepstore.names import check_bucket_name, check_key
 from bleepstore.store.adopters import Adopter, BlobAdopter, KeyedAdopter, Outcome
 from bleepstore.store.engine import Engine
 from bleepstore.store.keyed_engine import KeyedEngine
+from bleepstore.threads import map_in_threads
 
 #: How far adoptions came, beside the catalog: {bucket: its progress}.
 PROGRESS_FILE = "adopting.json"
@@ -251,18 +251,18 @@ class Adoption:
             return [adopter.bring_in(bucket, blob) for blob in blobs]
 
         remove_gone = functools.partial(adopter.remove_gone, bucket)
-        with concurrent.futures.ThreadPoolExecutor(_COMMITS) as pool:
-            by_key = _by_key(batch.blobs)
-            outcomes = [
-                (blob, outcome)
-                for blobs, found in zip(by_key, pool.map(bring_in, by_key), strict=True)
-                for blob, outcome in zip(blobs, found, strict=True)
-            ]
-            new = [blob for blob, outcome in outcomes if outcome is Outcome.NEW]
-            taken_back = sum(pool.map(remove_gone, self._doubtful(bucket.name, new, batch, at.after)))
-            listed = {blob.key for blob in batch.blobs}
-            known = self._keys(bucket.name, at.key, None if batch.ends else batch.last_key)
-            removed = sum(pool.map(remove_gone, (key for key in known if key not in listed)))
+        by_key = _by_key(batch.blobs)
+        outcomes = [
+            (blob, outcome)
+            for blobs, found in zip(by_key, map_in_threads(bring_in, by_key, _COMMITS), strict=True)
+            for blob, outcome in zip(blobs, found, strict=True)
+        ]
+        new = [blob for blob, outcome in outcomes if outcome is Outcome.NEW]
+        doubtful = self._doubtful(bucket.name, new, batch, at.after)
+        taken_back = sum(map_in_threads(remove_gone, doubtful, _COMMITS))
+        listed = {blob.key for blob in batch.blobs}
+        known = self._keys(bucket.name, at.key, None if batch.ends else batch.last_key)
+        removed = sum(map_in_threads(remove_gone, (key for key in known if key not in listed), _COMMITS))
         adopted = len(new) - taken_back
         kept = sum(outcome is Outcome.KEPT for _, outcome in outcomes)
         return attrs.evolve(

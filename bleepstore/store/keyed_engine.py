@@ -15,7 +15,6 @@ and the catalog follows it by one command of its own, `FollowProvider`:
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -55,6 +54,7 @@ from bleepstore.events import UNKNOWN_ORIGIN, Origin
 from bleepstore.model import NULL_VERSION, BlobRef, Bucket, Grant, Owner, Upload, UploadToken
 from bleepstore.names import is_version_id
 from bleepstore.preconditions import WriteCondition
+from bleepstore.threads import map_in_threads
 
 _ATTEMPTS = 20
 #: A write replaces the bytes before the catalog knows, so a key that is written all the time is looked up often.
@@ -278,8 +278,7 @@ class KeyedEngine:
 
     def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
         delete = functools.partial(self._delete_entry, command, Outage())
-        with concurrent.futures.ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
-            outcomes = tuple(pool.map(delete, command.entries))
+        outcomes = tuple(map_in_threads(delete, command.entries, _PARALLEL_DELETES))
         gone = next((outcome for outcome in outcomes if isinstance(outcome, NoSuchBucket)), None)
         if gone is not None:
             raise gone

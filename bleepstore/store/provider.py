@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.opening import GATEWAY_FILE, assemble, keep_mark
 from bleepstore.store.rolled_back import is_of
 from bleepstore.store.settings import ProviderSettings, Settings
+from bleepstore.threads import map_in_threads
 
 _log = logging.getLogger("bleepstore.store")
 _CLAIMS = 8  # under way at once
@@ -174,5 +174,4 @@ def _claim_buckets(engine: Engine, backend: Gateway) -> None:
         except S3Error as error:
             _log.warning("the bucket %s cannot be used now: %s", bucket, error)
 
-    with concurrent.futures.ThreadPoolExecutor(_CLAIMS) as pool:
-        list(pool.map(claim, [bucket.name for bucket in Buckets(engine).list_buckets().buckets]))
+    map_in_threads(claim, [bucket.name for bucket in Buckets(engine).list_buckets().buckets], _CLAIMS)

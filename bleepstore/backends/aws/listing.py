@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import hashlib
+import itertools
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -28,6 +28,7 @@ from bleepstore.backends.gateway.names import OWN, Address
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, ServiceUnavailable
 from bleepstore.model import STANDARD
+from bleepstore.threads import map_in_threads
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -37,6 +38,10 @@ _S3_ETAG = re.compile("[0-9a-f]{32}(-[0-9]+)?")
 
 
 _PAGE = 1000  # names of one request
+#: So many objects, for each thread, are asked for their metadata before the next are: few at first, for it may be that
+#: none can be read.
+_FIRST_TURNS = 2
+_TURNS = 16
 
 #: What is known of a name that was listed.
 _Described = FoundBlob | ObjectRefused | None
@@ -168,16 +173,12 @@ class AwsListing(ClaimVerbs, AwsClient):
                 return refused
             return self._found(bucket, Address(container, name), head, None)
 
-        window = 2 * self._settings.connections
-        with concurrent.futures.ThreadPoolExecutor(self._settings.connections) as pool:
-            waiting: list[tuple[str, concurrent.futures.Future[_Described]]] = []
-            for item in items:
-                waiting.append((item["Key"], pool.submit(describe, item["Key"])))
-                if len(waiting) >= window:
-                    name, future = waiting.pop(0)
-                    yield name, future.result()
-            for name, future in waiting:
-                yield name, future.result()
+        names = (item["Key"] for item in items)
+        threads = self._settings.connections
+        turns = _FIRST_TURNS
+        while some := list(itertools.islice(names, turns * threads)):
+            yield from zip(some, map_in_threads(describe, some, threads), strict=True)
+            turns = _TURNS
 
     def _found(self, bucket: str, address: Address, head: Mapping[str, Any], key: str | None) -> FoundBlob | None:
         notes = notes_of(head, head["ContentLength"])

@@ -3,9 +3,9 @@ while the next one comes."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import errno
+import functools
 import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +16,7 @@ import attrs
 from bleepstore.backends.base import CHUNK
 from bleepstore.backends.gateway.streams import Crc32c, Md5
 from bleepstore.errors import StorageFull
+from bleepstore.threads import Call, Calls
 
 T = TypeVar("T")
 
@@ -258,12 +259,12 @@ def spool(file: BinaryIO, chunk: bytes | memoryview) -> None:
 
 def send_behind(blocks: Iterable[T], send: Callable[[T], None]) -> None:
     """Call `send` with each block, in their order, while the next one comes: two are held at a time."""
-    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="bleepstore-block") as thread:
-        under_way: concurrent.futures.Future[None] | None = None
+    with Calls() as calls:
+        under_way: Call[None] | None = None
         for block in blocks:
             if under_way is not None:
                 under_way.result()
-            under_way = thread.submit(send, block)
+            under_way = calls.start(functools.partial(send, block))
             del block
         if under_way is not None:
             under_way.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import io
 import logging
@@ -36,6 +35,7 @@ from bleepstore.errors import (
     UploadNotFound,
 )
 from bleepstore.model import UploadToken
+from bleepstore.threads import map_in_threads
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -405,8 +405,7 @@ class GcsBackend(GcsListing):
             self._compose(blob, group)
             return _Piece.of(blob)
 
-        with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
-            return list(pool.map(compose, groups))
+        return map_in_threads(compose, groups, _PARALLEL)
 
     def _compose(self, blob: Any, sources: Sequence[_Piece], **condition: Any) -> None:
         blobs = [self._blob(source.pin.address, source.pin.generation) for source in sources]
@@ -417,8 +416,7 @@ class GcsBackend(GcsListing):
         """Remove what was composed on the way. Whether that works says nothing of the object, and the sweep finds the
         rest."""
         try:
-            with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
-                list(pool.map(self._delete, [piece.pin for piece in pieces]))
+            map_in_threads(self._delete, [piece.pin for piece in pieces], _PARALLEL)
         except S3Error as error:
             _log.warning("intermediate objects of a completion are left for the sweep: %s", error)
 
@@ -428,8 +426,7 @@ class GcsBackend(GcsListing):
         if not handles:
             with contextlib.suppress(ContainerNotFound):
                 handles = [pin_of(blob).handle for blob in self._list(read_token(token))]
-        with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
-            list(pool.map(self.delete_object, handles))
+        map_in_threads(self.delete_object, handles, _PARALLEL)
 
     def recover(self) -> None:
         """What was cut off left a session that ends by itself, or parts that the sweep finds."""
