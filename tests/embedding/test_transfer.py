@@ -464,7 +464,8 @@ def test_ctrl_c_ends_a_transfer_in_a_line(data: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
     assert process.returncode == 130, said
-    assert said == "bleepstore: interrupted\n"
+    told = [line for line in said.splitlines() if not line.startswith("transfer: ")]  # the progress, if it is slow
+    assert told == ["bleepstore: interrupted"]
 
 
 def test_nothing_is_under_way_after_an_interrupted_transfer(
