@@ -83,7 +83,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self._pool = Pool(self.cfg.threads)
         own, others = split(self.sockets, self.number, self.cfg.workers)
         self._loop = Loop(self._settings(), self._pool, own, tls, self._answer, self._refuse, others)
-        self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
+        self._is_quick: Callable[[WSGIEnvironment, int], bool] = _never
         self._audit: AuditLog | None = None
         self._admin: AdminApp | None = None
         self._counts: WorkerCounts | None = None
@@ -211,7 +211,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             assert self._admin is not None
             self._start(partial(self._respond, self._admin, connection, head, body, environ), connection, head)
             return
-        if self._is_quick(environ, self._loop.is_careful):
+        if self._is_quick(environ, self._loop.careful):
             self._respond(self.wsgi, connection, head, body, environ)
             return
         respond = partial(self._respond, self.wsgi, connection, head, body, environ)
@@ -366,7 +366,7 @@ def _origin_form(target: str) -> str:
 def _nothing(*_: object) -> None: ...
 
 
-def _never(_environ: WSGIEnvironment, _careful: bool) -> bool:
+def _never(_environ: WSGIEnvironment, _careful: int) -> bool:
     return False
 
 

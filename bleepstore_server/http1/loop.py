@@ -35,7 +35,7 @@ _log = logging.getLogger("bleepstore.server")
 
 #: How often deadlines are looked at.
 _TICK_SECONDS = 0.25
-#: So long after a task that hung no other runs in the leader's thread.
+#: For so long after a task that hung the loop is careful with others.
 _CAREFUL_SECONDS = 1.0
 #: A disk that is slow all the time is told of no more often.
 _WARNING_SECONDS = 60.0
@@ -90,8 +90,9 @@ class Loop:
         self.idle_seconds = settings.keepalive_seconds
         self.connections: set[Connection] = set()
         self.leader: PoolThread | None = None
-        #: Whether a task hangs, or did a moment ago.
-        self.is_careful = False
+        #: 1: a task hangs, or did a moment ago: nothing that may need a file is to begin in the leader's thread. 2: so
+        #: does one that began since then: nothing that needs a disk at all is to begin there.
+        self.careful = 0
         #: Whether nobody comes in any more.
         self.is_ending = False
         #: Whether the loop has ended, as it should or by a fault of ours.
@@ -106,9 +107,9 @@ class Loop:
         self._offers: dict[PoolThread, bool] = {}
         self._offer_count = 0
         self._count_seen = 0
-        #: Threads with a task that hangs.
-        self._hanging: set[PoolThread] = set()
-        self._careful_until = 0.0
+        #: Threads with a task that hangs, and how careful that makes the loop.
+        self._hanging: dict[PoolThread, int] = {}
+        self._careful_until = {1: 0.0, 2: 0.0}
         #: How many times something hung that no warning told of, and when the last warning was.
         self._untold = 0
         self._warned = -math.inf
@@ -138,7 +139,7 @@ class Loop:
             while not self.has_ended:
                 self._run_round()
         except SupersededError:
-            self._hanging.discard(thread)
+            self._hanging.pop(thread, None)
         except BaseException:
             self.has_ended = True
             raise
@@ -175,16 +176,21 @@ class Loop:
         thread that nothing holds."""
         leader, count = self.leader, self._offer_count
         now = time.monotonic()
+        hangs = False
         if leader is not None and leader in self._offers and count == self._count_seen:
-            self._hanging.add(leader)  # before it may come back, and take itself out
+            self._hanging[leader] = min(self.careful + 1, 2)  # before it may come back, and take itself out
             is_task = self._offers.pop(leader, None)
             if not is_task:
-                self._hanging.discard(leader)
-            if is_task is not None:
-                self._untold += 1
-                self.leader = None
-                self.post(_nothing)  # what it leaves behind is carried out at once
-                self.start()
+                self._hanging.pop(leader, None)
+            hangs = is_task is not None
+        for level in list(self._hanging.values()):
+            self._careful_until[level] = now + _CAREFUL_SECONDS
+        self.careful = max((level for level, until in self._careful_until.items() if now < until), default=0)
+        if hangs:
+            self._untold += 1
+            self.leader = None
+            self.post(_nothing)  # what it leaves behind is carried out at once
+            self.start()
         self._count_seen = count
         if self._untold and now - self._warned >= _WARNING_SECONDS:
             _log.warning(
@@ -193,9 +199,6 @@ class Loop:
                 self._untold,
             )
             self._untold, self._warned = 0, now
-        if self._hanging:
-            self._careful_until = now + _CAREFUL_SECONDS
-        self.is_careful = now < self._careful_until
 
     # -- the rounds
 

@@ -10,7 +10,7 @@ import pytest
 from defusedxml import ElementTree
 
 import bleepstore
-from bleepstore import Caller, CannedAcl, Store
+from bleepstore import Caller, CannedAcl, Store, Versioning
 from bleepstore_server import AppConfig, create_app
 from bleepstore_server.clients import client_for
 from bleepstore_server.layers.record import Record
@@ -247,3 +247,35 @@ def test_a_closed_store_answers_in_xml(tmp_path: Path) -> None:
     assert status == 500
     assert b"<Code>InternalError</Code>" in body
     assert str(tmp_path).encode() not in body
+
+
+# -- what a server may do in the thread of its event loop
+
+
+def test_what_is_quick_for_a_server_whose_disk_hangs(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path / "data") as store:
+        app: Any = create_app(store, AppConfig(domains=("s3.example.com",), website_domain=("web.example.com",)))
+        store.create_bucket("photos")
+        store.put_bucket_versioning("photos", Versioning.ENABLED)
+        store.put_object("photos", "small", b"kept in the catalog")
+        large = store.put_object("photos", "large", bytes(100_000))
+
+        def careful_for(method: str, target: str, host: str = "x") -> int:
+            """The most careful server that does it there."""
+            environ = {
+                "REQUEST_METHOD": method, "RAW_URI": target, "QUERY_STRING": target.partition("?")[2],
+                "HTTP_HOST": host, "bleepstore.headers": {"host": host},
+            }  # fmt: skip
+            return max(level for level in (-1, 0, 1, 2) if level < 0 or app.is_quick(environ, level))
+
+        assert careful_for("GET", "/healthz") == 2
+        assert careful_for("GET", "/readyz") == -1
+        for target in ("/photos/small", "/photos/none", "/photos", "/", "/photos/large?acl", "/photos/%ff"):
+            assert careful_for("GET", target) == 1, target
+        assert careful_for("HEAD", "/photos/large") == careful_for("DELETE", "/photos/large") == 1
+        assert careful_for("GET", "/photos/large") == 0
+        assert careful_for("GET", f"/photos/large?versionId={large.version_id}") == 0
+        assert careful_for("GET", "/large", "photos.s3.example.com") == 0
+        assert careful_for("GET", "/small", "photos.s3.example.com") == 1
+        assert careful_for("GET", "/small", "photos.web.example.com") == 0
+        assert careful_for("POST", "/photos") == -1

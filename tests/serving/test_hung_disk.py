@@ -122,7 +122,17 @@ def test_who_waits_in_vain_for_a_thread_is_told_to_come_later(serve: Serve) -> N
             assert (b"<Code>SlowDown</Code>" in document) == (request[:4] != "HEAD")
         with pytest.raises(ClientError, match="SlowDown"):
             s3.put_object(Bucket="open", Key="new", Body=body)
-        assert is_healthy(served)
+        held.append(ask(served, "hangs", stack))  # in the loop's thread, so that it is careful
+        patient = served.client(retries={"max_attempts": 5})  # it may be more careful for a second on a busy machine
+        for number in range(3):
+            assert is_healthy(served)
+            patient.put_object(Bucket="open", Key="small", Body=b"small")
+            assert patient.get_object(Bucket="open", Key="small")["Body"].read() == b"small"
+            assert patient.head_object(Bucket="open", Key="hangs")["ContentLength"] == SIZE
+            assert patient.list_objects_v2(Bucket="open")["KeyCount"] == (2 if number else 3)
+            patient.delete_object(Bucket="open", Key="large")
+        with pytest.raises(ClientError, match="SlowDown"):
+            s3.get_object(Bucket="open", Key="hangs")
         assert select.select(held, [], [], 0)[0] == []
         os.close(os.open(blob, os.O_WRONLY))
         assert select.select(held, [], [], 20)[0]
@@ -233,6 +243,30 @@ def test_a_request_that_hangs_leaves_those_that_came_with_it_to_the_next_leader(
     assert returned.is_set()
     assert threads["first"] is threads["hangs"]
     assert threads["last"] is threads["next"] is loop.leader is not threads["hangs"]
+    loop.post(loop.end)
+    pool.close()
+
+
+def test_who_hangs_although_the_loop_is_careful_makes_it_more_so() -> None:
+    pool = Pool(THREADS)
+    loop = Loop(Settings(), pool, [], None, lambda *_: None, lambda *_: None)
+    loop.start()
+    goes_on = threading.Event()
+    levels = [loop.careful]
+    for _ in range(3):
+        begun = threading.Event()
+
+        def hang(begun: threading.Event = begun) -> None:
+            begun.set()
+            goes_on.wait(20)
+
+        loop.post(partial(loop.begin, hang))
+        assert begun.wait(20)
+        for _ in range(2):  # it is the same call as a moment ago
+            loop.relieve()
+        levels.append(loop.careful)
+    assert levels == [0, 1, 2, 2]
+    goes_on.set()
     loop.post(loop.end)
     pool.close()
 
