@@ -111,12 +111,12 @@ class Answer:
         return self._write
 
     def whole(self, body: Iterable[bytes]) -> Sequence[bytes]:
-        """All bytes of an answer that has them, in one or two pieces; none of what has to be sent by `send`."""
-        if type(body) is not list or len(body) > 1 or self.closes or self.is_begun:
+        """All bytes of an answer that has them, in one or two pieces; none of what has to be sent by `send`, as of an
+        answer that is not as WSGI has it. Never raises."""
+        if type(body) is not list or len(body) > 1 or self.closes or self.is_begun or self._head is None:
             return ()
-        assert self._head is not None, "the app has to begin its answer"
         data = body[0] if body and not self._is_bodiless else b""
-        if self._left >= 0 and len(data) != self._left and not self._is_bodiless:
+        if type(data) is not bytes or (self._left >= 0 and len(data) != self._left and not self._is_bodiless):
             return ()
         return (self._head + data,) if len(data) <= _JOINED else (self._head, data)
 
