@@ -59,11 +59,10 @@ class GroupAnswers(Generic[T]):
         if task is None:
             return False
         item = self._added.pop(task, None) if self._added else None
-        leads = task.hub is self._loop.leader
-        if not leads and item is None:
+        if item is None and task.hub is not self._loop.leader:
             return False
         self._waiting.append(((connection, pieces, send), item))
-        if not leads:  # it hung a moment ago
+        if task.hub is not self._loop.leader:  # it hung, even if only until now
             self._loop.post(_nothing)
         return True
 

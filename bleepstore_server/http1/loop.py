@@ -224,6 +224,9 @@ class Loop:
         _carry_out(soon, len(soon))
         self._take(events)
         self._gather()
+        if now >= self._next_tick:  # before the answers leave: who is too slow may be told so
+            self._next_tick = now + _TICK_SECONDS
+            self._tick(now)
         while posted:
             _carry_out(posted, len(posted))
         self.send_answers()
@@ -232,9 +235,6 @@ class Loop:
         self.send_answers()
         while posted:
             _carry_out(posted, len(posted))
-        if now >= self._next_tick:
-            self._next_tick = now + _TICK_SECONDS
-            self._tick(now)
 
     def _take(self, events: Sequence[tuple[selectors.SelectorKey, int]]) -> None:
         """Carry out what is ready."""

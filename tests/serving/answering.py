@@ -24,14 +24,14 @@ class Answering:
     """A loop that answers requests for names by `respond`, in the leader's thread; what a name has to have written is
     the name."""
 
-    def __init__(self, write: Write | None = None) -> None:
+    def __init__(self, write: Write | None = None, settings: Settings | None = None) -> None:
         self.respond: Callable[[str], bytes] = str.encode
         self.received: list[str] = []
         self._clients: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self._pool = Pool(2)
-        self.loop = Loop(Settings(), self._pool, [self._listener], None, self._answer, lambda *_: None)
+        self.loop = Loop(settings or Settings(), self._pool, [self._listener], None, self._answer, lambda *_: None)
         self.answers = GroupAnswers[str](self.loop, write or (lambda _: None))
         self._adds = write is not None
 
@@ -70,8 +70,8 @@ class Answering:
 
 
 @contextlib.contextmanager
-def answering(write: Write | None = None) -> Iterator[Answering]:
-    server = Answering(write)
+def answering(write: Write | None = None, settings: Settings | None = None) -> Iterator[Answering]:
+    server = Answering(write, settings)
     server.loop.start()
     try:
         yield server

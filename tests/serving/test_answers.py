@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bleepstore_server.http1 import loop
+from bleepstore_server.http1.settings import Settings
 from tests.serving.answering import Answering, answer_of, answering, ask, ask_together, has_answer
 from tests.serving.conftest import Served
 from tests.serving.test_reload import workers_of
@@ -135,6 +136,23 @@ def test_a_request_that_hangs_keeps_back_no_other_answer(server: Answering) -> N
     assert not has_answer(clients[second])
     goes_on.set()
     assert answer_of(clients[second]) == second.encode()
+
+
+def test_who_is_too_slow_is_told_in_the_round_that_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(settings=Settings(header_seconds=0.05)) as slow:
+
+        def respond(name: str) -> bytes:
+            (connection,) = slow.loop.connections
+            connection.hurry()
+            with pytest.raises(TimeoutError):
+                connection.receive(1)
+            monkeypatch.setattr(loop, "_TICK_SECONDS", 60.0)  # nothing else wakes the loop
+            return name.encode()
+
+        client = slow.connect()
+        slow.respond = respond
+        ask(client, "late")
+        assert answer_of(client) == b"late"
 
 
 # -- what is written before
