@@ -15,7 +15,10 @@ from bleepstore_server.wire.errors import ERRORS
 
 END = b"\r\n\r\n"
 
-_REQUEST_LINE = re.compile(r"([A-Z][A-Z0-9_$.-]{0,19}) ([!-~\x80-\xff]+) HTTP/1\.([01])")
+#: The target is a path, a whole URL or `*` (RFC 9112 section 3.2): any other is another path for each who mends it.
+_REQUEST_LINE = re.compile(
+    r"([A-Z][A-Z0-9_$.-]{0,19}) ((?:/|[A-Za-z][A-Za-z0-9+.-]*://)[!-~\x80-\xff]*|\*) HTTP/1\.([01])"
+)
 #: RFC 9110 section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: RFC 9110 section 5.5: "Field values containing CR, LF, or NUL characters are invalid and dangerous", and other

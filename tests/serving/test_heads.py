@@ -83,10 +83,16 @@ def test_only_http_1_1_awaits_100_continue() -> None:
         "GET / HTTP/2.0", "GET / HTTP/1.2", "GET / HTTP/0.9", "GET /", "GET  / HTTP/1.1", "GET / x HTTP/1.1",
         "GET / HTTP/1.1 ", " GET / HTTP/1.1", "get / HTTP/1.1", "GET\t/ HTTP/1.1", "GET /\0 HTTP/1.1", "",
         "G(T / HTTP/1.1", "GET /\r HTTP/1.1", "GET /\n HTTP/1.1", "GET / HTTP/1.1\nX: y", "\x16\x03\x01",
+        "GET b/k HTTP/1.1", "GET ?b HTTP/1.1", "GET *b HTTP/1.1", "GET b:80 HTTP/1.1", "GET b?x=http://b/ HTTP/1.1",
     ],
 )  # fmt: skip
 def test_a_request_line_that_is_none(line: str) -> None:
     refused(BAD_LINE, line=line)
+
+
+@pytest.mark.parametrize("target", ["/", "//b?c", "http://h", "HTTPS://h:1/b/k?c=d", "*"])
+def test_a_target_is_a_path_a_url_or_a_star(target: str) -> None:
+    assert parse(line=f"GET {target} HTTP/1.1").target == target
 
 
 @pytest.mark.parametrize(
