@@ -287,7 +287,7 @@ class FileTarget:
             os.close(file)
 
     def is_failing(self) -> bool:
-        if self.has_failed:
+        if self.has_failed and not self._lock.locked():  # whoever writes finds out, and may hang
             self.write(())
         return self.has_failed
 
@@ -367,7 +367,7 @@ class SyslogTarget:
             return len(lines) - sent
 
     def is_failing(self) -> bool:
-        return self.has_failed and not self._try()
+        return self.has_failed and (self._lock.locked() or not self._try())
 
     def _try(self) -> bool:
         return self.write([b"the audit log goes on"]) == 0

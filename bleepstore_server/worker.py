@@ -167,7 +167,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             return
         self._next_look = now + _LOOK_SECONDS
         if self._audit is not None:
-            self._audit.write_kept()
+            self._loop.offer(self._audit.write_kept)
         if self._counts is not None:
             connections, pool = self._loop.connections, self._pool
             busy = sum(connection.is_busy for connection in connections)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -292,6 +293,29 @@ def test_a_full_disk_refuses_or_is_counted(serve: Callable[..., Served], refuses
     )
     assert len(s3.list_buckets()["Buckets"]) == (not refuses), "reads go on"
     assert value(scrape(admin_url(served)), "bleepstore_audit_failures_total") >= 1
+
+
+def test_a_log_that_failed_is_tried_again_by_one_thread_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = FileTarget(tmp_path / "none" / "audit.log", 0, 0)
+    assert target.write([b"kept\n"]) == 0
+    assert target.has_failed
+    begun, goes_on = threading.Event(), threading.Event()
+    opened: list[object] = []
+
+    def hang(path: object, *_: object) -> int:
+        opened.append(path)
+        begun.set()
+        goes_on.wait(2)
+        raise OSError
+
+    monkeypatch.setattr(os, "open", hang)
+    trying = threading.Thread(target=target.is_failing)
+    trying.start()
+    assert begun.wait(20)
+    assert target.is_failing()
+    goes_on.set()
+    trying.join()
+    assert len(opened) == 1
 
 
 def test_a_syslog_gets_a_datagram_for_each_line() -> None:

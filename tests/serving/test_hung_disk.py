@@ -212,6 +212,42 @@ def test_a_catalog_that_hangs_holds_its_own_requests(serve: Serve, call: str, as
         assert held.recv(15) == b"HTTP/1.1 200 OK"
 
 
+#: In a server: what the audit log has kept is tried again in each tick, in the file that is there.
+LOOKS_SOON = """
+from bleepstore_server import audit, worker
+audit._LOOK_SECONDS = worker._LOOK_SECONDS = 0
+"""
+
+
+def test_an_audit_log_that_failed_and_then_hangs_holds_no_others(serve: Serve, tmp_path: Path) -> None:
+    logs, fresh = tmp_path / "logs", tmp_path / "fresh"
+    for folder in (logs, fresh):
+        folder.mkdir()
+    os.mkfifo(fresh / "audit.log")  # to open it hangs, since nobody reads
+    served = serve("--workers", "1", "--audit-log", str(logs / "audit.log"), before=LOOKS_SOON)
+    warned = threading.Event()
+
+    def watch() -> None:
+        assert served.process.stdout is not None
+        if any("hangs" in line for line in served.process.stdout):
+            warned.set()
+
+    logs.rename(tmp_path / "away")
+    with contextlib.closing(served.client()) as s3:
+        s3.create_bucket(Bucket="photos")  # its line is kept
+    fresh.rename(logs)
+    watching = threading.Thread(target=watch)
+    watching.start()
+    while not warned.is_set():
+        assert is_healthy(served)
+    for _ in range(3):
+        assert is_healthy(served)
+    with (logs / "audit.log").open() as lines:
+        assert "CreateBucket" in lines.readline()
+    served.kill()
+    watching.join()
+
+
 def test_a_request_that_hangs_leaves_those_that_came_with_it_to_the_next_leader() -> None:
     loop: Loop
     next_began, returned, done = threading.Event(), threading.Event(), threading.Event()
