@@ -248,6 +248,11 @@ class Jobs:
                 self._thread = thread
 
     def _run(self) -> None:
+        with self._start_lock:
+            if (
+                self._thread is not threading.current_thread()
+            ):  # `start` was interrupted: nobody would wait for this one
+                return
         try:
             self._run_until_stopped()
         finally:

@@ -75,3 +75,28 @@ def test_one_closes_after_an_interrupt_as_a_thread_of_it_started(
         monkeypatch.setattr(threading.Thread, "start", interrupted_start)
         with pytest.raises(KeyboardInterrupt):
             act(store)
+
+
+def test_an_interrupt_leaves_no_thread_of_jobs_that_closing_does_not_wait_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "bleepstore-jobs":
+            started.append(thread)
+            if len(started) == 1:
+                raise KeyboardInterrupt
+
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+        monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+        with pytest.raises(KeyboardInterrupt):
+            store.jobs.start()
+        started[0].join(10)
+        assert not started[0].is_alive()
+        store.jobs.start()
+        assert [thread.is_alive() for thread in started] == [False, True]
+    assert not started[1].is_alive()
