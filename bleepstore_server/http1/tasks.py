@@ -10,6 +10,7 @@ Greenlets do this: an app that speaks WSGI can only wait within a call.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -18,6 +19,8 @@ from functools import partial
 from typing import Any
 
 from greenlet import getcurrent, greenlet
+
+_log = logging.getLogger("bleepstore.server")
 
 #: If no thread of the pool has taken anything for so long, they count as held by a disk or a provider: at once if all
 #: together have used less than a part of a processor meanwhile, for who computes or is kept from it by others is merely
@@ -104,7 +107,10 @@ class PoolThread(threading.Thread):
         if hasattr(time, "pthread_getcpuclockid"):
             self.clock = time.pthread_getcpuclockid(threading.get_ident())
         while (call := self._pool.next_call(self)) is not None:
-            call()
+            try:
+                call()
+            except Exception:  # noqa: BLE001  # a fault of ours ends one call, and no thread
+                _log.exception("a call failed in a thread of the pool")
 
 
 class Pool:

@@ -421,6 +421,31 @@ def test_calls_are_given_up_where_there_may_be_no_more_threads(monkeypatch: pyte
     pool.close()
 
 
+def test_a_call_that_fails_ends_no_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The pool would count on it for ever, and the worker would end when it asks what the thread has computed."""
+    monkeypatch.setattr(tasks, "_IDLE_SECONDS", -1)
+    pool, goes_on, begun, done = Pool(1), threading.Event(), threading.Event(), threading.Event()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    def hang() -> None:
+        begun.set()
+        goes_on.wait(60)
+
+    pool.start(fail, pytest.fail)
+    pool.start(hang, pytest.fail)
+    pool.start(done.set, pytest.fail)
+    assert begun.wait(20)
+    for _ in range(2):  # nobody has taken anything since the first look
+        pool.relieve()
+    assert done.wait(20)
+    assert pool.thread_count == 2
+    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [ZeroDivisionError]
+    goes_on.set()
+    pool.close()
+
+
 def hang_once(loop: Loop) -> None:
     """Have a request hang, and another thread take the lead."""
     begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
