@@ -56,6 +56,8 @@ _INTERNAL = Refusal("500 Internal Server Error", "InternalError", "The server me
 _SLOW_DOWN = Refusal("503 Service Unavailable", "SlowDown", "Please reduce your request rate.")
 #: How often it is asked whether something hangs. What hangs for twice as long holds nobody else.
 _RELIEF_SECONDS = 0.04
+#: Threads for the admin address, begun when they are needed: what hangs at the other addresses holds no administrator.
+_ADMIN_THREADS = 2
 #: How often it is counted how much there is to do, and what the audit log has kept is tried again.
 _LOOK_SECONDS = 1.0
 #: How often freed memory that is of no use is given back.
@@ -80,7 +82,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if self.cfg.proxy_protocol != "off":
             self.log.warning("the PROXY protocol is not spoken: proxies are believed by X-Forwarded-For")
         tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None  # the certificate of now
-        self._pool = Pool(self.cfg.threads)
+        self._pool, self._admin_pool = Pool(self.cfg.threads), Pool(_ADMIN_THREADS)
         own, others = split(self.sockets, self.number, self.cfg.workers)
         self._loop = Loop(self._settings(), self._pool, own, tls, self._answer, self._refuse, others)
         self._is_quick: Callable[[WSGIEnvironment, int], bool] = _never
@@ -155,6 +157,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         while not loop.has_ended and time.monotonic() < last:
             self._relieve()
         self._pool.close()
+        self._admin_pool.close()
         if commits is not None:
             commits.close()
 
@@ -193,6 +196,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
                 os.read(self.PIPE[0], 4096)
         self._loop.relieve()
         self._pool.relieve()
+        self._admin_pool.relieve()
         now = time.monotonic()
         if now >= self._next_giving:
             self._next_giving = now + _GIVE_BACK_SECONDS
@@ -209,7 +213,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         environ = self._make_environ(connection, head, body)
         if connection.server == self._admin_address:
             assert self._admin is not None
-            self._start(partial(self._respond, self._admin, connection, head, body, environ), connection, head)
+            respond = partial(self._respond, self._admin, connection, head, body, environ)
+            self._admin_pool.start(respond, partial(self._give_up, connection, head, None))
             return
         if self._is_quick(environ, self._loop.careful):
             self._respond(self.wsgi, connection, head, body, environ)

@@ -25,6 +25,7 @@ from bleepstore_server.http1 import tasks
 from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.settings import Settings
 from bleepstore_server.http1.tasks import Pool
+from tests.admin.test_listener import admin_url
 from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, Served
 from tests.stopping import stop
 from tests.tracing import can_trace
@@ -122,6 +123,8 @@ def test_who_waits_in_vain_for_a_thread_is_told_to_come_later(serve: Serve) -> N
             assert (b"<Code>SlowDown</Code>" in document) == (request[:4] != "HEAD")
         with pytest.raises(ClientError, match="SlowDown"):
             s3.put_object(Bucket="open", Key="new", Body=body)
+        with urllib.request.urlopen(f"{admin_url(served)}/metrics", timeout=20) as metrics:
+            assert b'bleepstore_s3_errors_total{code="SlowDown"}' in metrics.read()
         held.append(ask(served, "hangs", stack))  # in the loop's thread, so that it is careful
         patient = served.client(retries={"max_attempts": 5})  # it may be more careful for a second on a busy machine
         for number in range(3):
