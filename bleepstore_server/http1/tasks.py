@@ -28,8 +28,8 @@ _log = logging.getLogger("bleepstore.server")
 _IDLE_SECONDS, _IDLE_PART = 0.1, 0.02
 _HELD_SECONDS = 1.0
 _MAX_TIMES = 8
-#: So long a call waits for a thread once there are as many as there may be.
-_WAIT_SECONDS = 5.0
+#: So long a call waits for a thread once there are as many as there may be: if all of them hang, and if they are slow.
+_WAIT_SECONDS, _PATIENT_SECONDS = 5.0, 60.0
 #: How many tasks of a thread wait for another call.
 _MAX_IDLE_TASKS = 32
 
@@ -130,6 +130,8 @@ class Pool:
         #: What was taken, and since when it is no more; what the threads had computed, and when.
         self._looked_at = (0, 0.0)
         self._computed = (0.0, 0.0)
+        #: When something was taken or computed last.
+        self._busy_at = 0.0
         self._closed = False
 
     @property
@@ -184,22 +186,25 @@ class Pool:
                 self._relief -= self._size
                 for thread in self._idle:
                     thread.wake.notify()
-            is_full = self._relief >= self._size * (_MAX_TIMES - 1)
             if not self._new or self._looked_at[0] != self._taken:
                 self._look(now)
-            elif not is_full and self._are_held(now):
-                self._look(now)
-                self._relief += self._size
-                for _ in range(min(self._size, len(self._new))):
-                    self._start_thread()
-            while is_full and self._new and now - self._new[0][2] > _WAIT_SECONDS:
-                late.append(self._new.popleft()[1])
+            elif self._are_held(now):
+                if self._relief < self._size * (_MAX_TIMES - 1):
+                    self._look(now)
+                    self._relief += self._size
+                    for _ in range(min(self._size, len(self._new))):
+                        self._start_thread()
+                else:
+                    patience = _WAIT_SECONDS if now - self._busy_at > _WAIT_SECONDS else _PATIENT_SECONDS
+                    while self._new and now - self._new[0][2] > patience:
+                        late.append(self._new.popleft()[1])
         for give_up in late:
             give_up()
 
     def _look(self, now: float) -> None:
         self._looked_at = (self._taken, now)
         self._computed = (self._processor_time() if self._new else 0.0, now)
+        self._busy_at = now
 
     def _are_held(self, now: float) -> bool:
         """Whether a disk or a provider seems to hold the threads, which have taken nothing since the last look."""
@@ -208,7 +213,9 @@ class Pool:
             return False
         computed = self._processor_time()
         self._computed = (computed, now)
-        return computed - before < _IDLE_PART * (now - since) or now - self._looked_at[1] > _HELD_SECONDS
+        if computed - before >= _IDLE_PART * (now - since):
+            self._busy_at = now
+        return self._busy_at < now or now - self._looked_at[1] > _HELD_SECONDS
 
     def _processor_time(self) -> float:
         """Seconds that the threads have computed, but for who leads the loop. Where the system does not tell, all of

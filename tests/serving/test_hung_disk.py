@@ -449,6 +449,38 @@ def test_a_call_that_fails_ends_no_thread(monkeypatch: pytest.MonkeyPatch, caplo
     pool.close()
 
 
+def test_calls_wait_for_threads_that_are_merely_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_IDLE_SECONDS": -1, "_IDLE_PART": 1e-6, "_WAIT_SECONDS": 0, "_MAX_TIMES": 1}.items():
+        monkeypatch.setattr(tasks, name, value)
+    pool, hangs, goes_on = Pool(1), threading.Event(), threading.Event()
+    computed, given_up = threading.Semaphore(0), threading.Event()
+
+    def compute() -> None:
+        while not hangs.is_set():
+            before = time.thread_time_ns()
+            while time.thread_time_ns() < before + 100_000:
+                pass
+            computed.release()
+        goes_on.wait(60)
+
+    pool.start(compute, pytest.fail)
+    pool.start(pytest.fail, given_up.set)
+    for _ in range(5):
+        while computed.acquire(blocking=False):
+            pass
+        for _ in range(2):  # the second ends after the look
+            assert computed.acquire(timeout=20)
+        pool.relieve()
+    assert not given_up.is_set()
+    hangs.set()
+    deadline = time.monotonic() + 20
+    while not given_up.is_set():
+        pool.relieve()
+        assert time.monotonic() < deadline
+    goes_on.set()
+    pool.close()
+
+
 def hang_once(loop: Loop) -> None:
     """Have a request hang, and another thread take the lead."""
     begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
