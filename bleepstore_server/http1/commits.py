@@ -57,7 +57,9 @@ class GroupCommits:
 
     def flush(self) -> None:
         """Have what is queued committed, batch after batch, and the tasks go on that it is done for."""
-        self._resume()
+        if self._resume() and self._average > _QUICK_SECONDS:
+            self._loop.soon(_nothing)  # the next batch takes along what clients send that are answered now
+            return
         while self._queue and not self._is_out:
             self._is_out = True
             batch = self._drain()
@@ -84,9 +86,12 @@ class GroupCommits:
         outcomes = self._committer.submit_many([command for _task, command in batch])
         self._done.extend((task, outcome) for (task, _command), outcome in zip(batch, outcomes, strict=True))
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Whether there were any to go on."""
+        has_any = bool(self._done)
         while self._done:
             self._loop.switch(*self._done.popleft())
+        return has_any
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import DeleteObject
 from bleepstore.committer import DirectCommitter
-from bleepstore_server.http1 import loop
+from bleepstore_server.http1 import commits, loop
 from bleepstore_server.http1.commits import GroupCommits
 from tests.serving.answering import Answering, answer_of, answering, ask, ask_together
 
@@ -25,8 +26,14 @@ class Committing:
         self.commits: list[int] = []
         #: Called with the name of each request, before its command is submitted.
         self.before: Callable[[str], object] = lambda _name: None
+        #: Called after each transaction, before those that wait for it go on.
+        self.after: Callable[[], object] = lambda: None
         self._committer = committer
-        committer.on_commit = lambda count, _seconds: self.commits.append(count)
+        committer.on_commit = self._on_commit
+
+    def _on_commit(self, count: int, _seconds: float) -> None:
+        self.commits.append(count)
+        self.after()
 
     def respond(self, name: str) -> bytes:
         if name != "hello":
@@ -41,11 +48,11 @@ def committing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Committing]:
     with contextlib.closing(Catalog(None)) as catalog, answering() as server:
         committer = DirectCommitter(catalog)
         committing = Committing(server, committer)
-        commits = GroupCommits(server.loop, committer)
+        group = GroupCommits(server.loop, committer)
         try:
             yield committing
         finally:
-            commits.close()
+            group.close()
 
 
 def test_the_commands_of_a_round_share_a_commit(committing: Committing) -> None:
@@ -87,3 +94,27 @@ def test_where_all_connections_wait_nothing_is_put_off(committing: Committing) -
     assert [answer_of(client) for client in clients.values()] == [b"a", b"b"]
     assert committing.commits == [2]
     assert 0 not in looks, "it looked again although nobody was left who could ask"
+
+
+def test_where_commits_are_slow_one_takes_along_what_those_send_whom_the_last_one_answered(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "_QUICK_SECONDS", -1.0)  # a thread commits
+    one, other = committing.server.connect(), committing.server.connect()
+    other_waits = threading.Event()
+
+    def ask_other() -> None:
+        if len(committing.commits) == 1:
+            ask(other, "b")
+            assert other_waits.wait(20)
+
+    committing.after = ask_other
+    committing.before = lambda name: other_waits.set() if name == "b" else None
+    committing.server.respond = committing.respond
+    ask(one, "a")
+    ask(one, "next")  # which is read when the first one is answered
+    received = b""
+    while not received.endswith(b"\r\n\r\nnext"):
+        received += one.recv(65536)
+    assert answer_of(other) == b"b"
+    assert committing.commits == [1, 2]
