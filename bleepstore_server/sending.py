@@ -57,10 +57,10 @@ class Answer:
         "_head",
         "_is_bodiless",
         "_left",
-        "_method",
         "_minor",
         "closes",
         "is_begun",
+        "method",
     )
 
     def __init__(
@@ -72,7 +72,7 @@ class Answer:
         awaited: Callable[[], bool],
     ) -> None:
         self._connection = connection
-        self._method = method
+        self.method = method
         self._minor = minor
         self._awaited = awaited
         self._head: bytes | None = None
@@ -86,7 +86,7 @@ class Answer:
             raise exc_info[1].with_traceback(exc_info[2])
         if exc_info is None and self._head is not None:
             raise AssertionError("the app began its answer twice")
-        self._is_bodiless = self._method == "HEAD" or status[:3] in ("204", "304")
+        self._is_bodiless = self.method == "HEAD" or status[:3] in ("204", "304")
         self._left = -1
         lines = []
         for name, value in headers:

@@ -232,7 +232,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
 
     def _give_up(self, connection: Connection, head: Head, pieces: ObjectBody | None) -> None:
         """Refuse a request for which no thread has come free in time. Called by the thread that relieves."""
-        self._loop.post(partial(self._refuse, connection, _SLOW_DOWN, head, pieces is not None))
+        self._loop.post(partial(self._refuse, connection, _SLOW_DOWN, head.method, pieces is not None))
         if pieces is not None:
             pieces.error_code = _SLOW_DOWN.code
             self._loop.post(partial(self._loop.begin, pieces.close))
@@ -320,13 +320,13 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if answer.is_begun:  # nothing else can be said on this connection
             self._loop.post(connection.linger)
         else:
-            self._loop.post(partial(self._refuse, connection, _INTERNAL))
+            self._loop.post(partial(self._refuse, connection, _INTERNAL, answer.method))
 
     def _refuse(
-        self, connection: Connection, refusal: Refusal, head: Head | None = None, is_recorded: bool = False
+        self, connection: Connection, refusal: Refusal, method: str | None = None, is_recorded: bool = False
     ) -> None:
-        """Answer what the app never sees, or has recorded, and end the connection. Without a `head` what there is of
-        one is in the connection's buffer. Called by the leader."""
+        """Answer what the app never sees, or has recorded, and end the connection. Without a `method` what there is of
+        the head is in the connection's buffer. Called by the leader."""
         request_id = secrets.token_hex(8).upper()
         refused_ms = int(time.time() * 1000)
         document = error_document(refusal.code, refusal.message, "", request_id, {})
@@ -335,7 +335,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             f"HTTP/1.1 {refusal.status}\r\nConnection: close\r\n{retry}Content-Type: application/xml\r\n"
             f"Content-Length: {len(document)}\r\nx-amz-request-id: {request_id}\r\n\r\n"
         ).encode("latin-1")
-        is_head = connection.buffer.startswith(b"HEAD ") if head is None else head.method == "HEAD"
+        is_head = connection.buffer.startswith(b"HEAD ") if method is None else method == "HEAD"
         body = b"" if is_head else document
         sent = 0
         with contextlib.suppress(OSError):  # it goes into the empty buffer of its socket, or nowhere
@@ -350,7 +350,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             record = Record(
                 time_ms=refused_ms,
                 remote=peer[0] if isinstance(peer, tuple) else str(peer),
-                method="" if head is None else head.method,
+                method=method or "",
                 status=int(refusal.status[:3]),
                 error_code=refusal.code,
                 bytes_out=sent,

@@ -249,9 +249,7 @@ class Jobs:
 
     def _run(self) -> None:
         with self._start_lock:
-            if (
-                self._thread is not threading.current_thread()
-            ):  # `start` was interrupted: nobody would wait for this one
+            if self._thread is not threading.current_thread():  # `start` was interrupted, and closing would not wait
                 return
         try:
             self._run_until_stopped()

@@ -342,3 +342,20 @@ def test_what_no_server_may_accept(shared_plain: Served, head: bytes, status: by
     answer = exchange(shared_plain.port, head)
     assert answer.split(b" ")[1] == status, answer
     assert b"<Code>" in answer
+
+
+#: In a server: the app fails where it should not.
+FAULTY = """
+from bleepstore_server.app import _App
+call = _App.__call__
+_App.__call__ = lambda app, environ, start: 1 / 0 if environ["RAW_URI"] == "/fault" else call(app, environ, start)
+"""
+
+
+def test_a_fault_of_ours_is_answered_as_its_method_asks(serve: Serve) -> None:
+    served = serve("--workers", "1", before=FAULTY)
+    for method, has_body in (("GET", True), ("HEAD", False)):
+        request = f"{method} /fault HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
+        head, _, body = exchange(served.port, request.encode()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert (b"<Code>InternalError</Code>" in body, bool(body)) == (has_body, has_body)
