@@ -52,6 +52,8 @@ class GroupCommits:
         if task is None or task.hub is not self._loop.leader or self._committer.is_stalled():
             return None
         self._queue.append((task, command))
+        if task.hub is not self._loop.leader:  # it lost the lead just now
+            self._loop.post(_nothing)
         pending: Pending = task.pause()
         return pending.outcome()
 

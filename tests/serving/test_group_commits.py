@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -28,7 +29,7 @@ class Committing:
         self.before: Callable[[str], object] = lambda _name: None
         #: Called after each transaction, before those that wait for it go on.
         self.after: Callable[[], object] = lambda: None
-        self._committer = committer
+        self.committer = committer
         committer.on_commit = self._on_commit
 
     def _on_commit(self, count: int, _seconds: float) -> None:
@@ -38,7 +39,7 @@ class Committing:
     def respond(self, name: str) -> bytes:
         if name != "hello":
             self.before(name)
-            self._committer.submit(DeleteObject(request_id="1", time_ms=1, bucket="photos", key=name))
+            self.committer.submit(DeleteObject(request_id="1", time_ms=1, bucket="photos", key=name))
         return name.encode()
 
 
@@ -118,3 +119,27 @@ def test_where_commits_are_slow_one_takes_along_what_those_send_whom_the_last_on
         received += one.recv(65536)
     assert answer_of(other) == b"b"
     assert committing.commits == [1, 2]
+
+
+def test_a_command_whose_thread_has_just_lost_the_lead_is_committed_at_once(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = committing.server
+    client = server.connect()
+    is_stalled = committing.committer.is_stalled
+
+    def lose_lead() -> bool:
+        committing.committer.is_stalled = is_stalled  # type: ignore[method-assign]  # it is asked last of all
+        before = server.loop.leader
+        for _ in range(2):
+            server.loop.relieve()
+        while server.loop.leader in (None, before) or server.loop._posted or not server.loop._sleeps:
+            time.sleep(0)  # the next one has carried out its first round
+        return False
+
+    committing.committer.is_stalled = lose_lead  # type: ignore[method-assign]
+    monkeypatch.setattr(loop, "_TICK_SECONDS", 60.0)  # nothing else wakes the loop
+    server.respond = committing.respond
+    ask(client, "a")
+    assert answer_of(client) == b"a"
+    assert committing.commits == [1]
