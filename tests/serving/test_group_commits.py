@@ -112,8 +112,8 @@ def test_where_commits_are_slow_one_takes_along_what_those_send_whom_the_last_on
     committing.after = ask_other
     committing.before = lambda name: other_waits.set() if name == "b" else None
     committing.server.respond = committing.respond
-    ask(one, "a")
-    ask(one, "next")  # which is read when the first one is answered
+    requests = [b"GET /%s HTTP/1.1\r\nHost: here\r\n\r\n" % name for name in (b"a", b"next")]
+    one.sendall(b"".join(requests))  # the second one is read when the first one is answered
     received = b""
     while not received.endswith(b"\r\n\r\nnext"):
         received += one.recv(65536)
