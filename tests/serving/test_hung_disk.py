@@ -341,6 +341,7 @@ def test_many_quick_requests_of_one_round_are_no_hang(caplog: pytest.LogCaptureF
 def test_threads_that_were_added_stay_as_long_as_others_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or each request would wait again until all seem to be held."""
     monkeypatch.setattr(tasks, "_IDLE_SECONDS", -1)
+    monkeypatch.setattr(tasks, "_IDLE_PART", 1e9)  # whatever it took to begin
     pool, goes_on, begun = Pool(THREADS), threading.Event(), threading.Semaphore(0)
 
     def hang() -> None:
@@ -401,6 +402,7 @@ def test_threads_that_compute_are_not_held(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_calls_are_given_up_where_there_may_be_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "_IDLE_SECONDS", -1)
+    monkeypatch.setattr(tasks, "_IDLE_PART", 1e9)  # whatever it took to begin
     monkeypatch.setattr(tasks, "_WAIT_SECONDS", -1)
     pool, goes_on, begun = Pool(1), threading.Event(), threading.Semaphore(0)
     given_up: list[int] = []
@@ -427,6 +429,7 @@ def test_calls_are_given_up_where_there_may_be_no_more_threads(monkeypatch: pyte
 def test_a_call_that_fails_ends_no_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The pool would count on it for ever, and the worker would end when it asks what the thread has computed."""
     monkeypatch.setattr(tasks, "_IDLE_SECONDS", -1)
+    monkeypatch.setattr(tasks, "_IDLE_PART", 1e9)  # whatever it took to begin
     pool, goes_on, begun, done = Pool(1), threading.Event(), threading.Event(), threading.Event()
 
     def fail() -> None:
