@@ -34,7 +34,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def new_bucket(url: str) -> str:
     """A bucket of one test's own at the far end."""
     name = f"far-end-{next(_numbers)}"
-    with contextlib.closing(boto3.client("s3", endpoint_url=url)) as client:
+    with contextlib.closing(boto3.Session().client("s3", endpoint_url=url)) as client:
         client.create_bucket(Bucket=name)
     return name
 

@@ -45,8 +45,9 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def native(far_bleepstore: Served) -> Iterator[S3Client]:
-    """The provider's own client, as anybody else would use it."""
-    with contextlib.closing(boto3.client("s3", endpoint_url=far_bleepstore.url)) as client:
+    """The provider's own client, as anybody else would use it. (boto3's default session keeps the credentials of the
+    test that first asked it for a client.)"""
+    with contextlib.closing(boto3.Session().client("s3", endpoint_url=far_bleepstore.url)) as client:
         yield client
 
 

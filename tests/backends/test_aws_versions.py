@@ -37,7 +37,7 @@ SPEC = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
 
 @pytest.fixture
 def native(moto_url: str) -> Iterator[S3Client]:
-    with contextlib.closing(boto3.client("s3", endpoint_url=moto_url)) as client:
+    with contextlib.closing(boto3.Session().client("s3", endpoint_url=moto_url)) as client:
         yield client
 
 

@@ -83,7 +83,7 @@ every_library = pytest.mark.parametrize("fetch", BY, ids=[fetch.__name__.removep
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
 def test_up_and_down(fetch: Fetch, endpoint: str | None, version: str) -> None:
     with in_process() as store:
-        s3: Any = boto3.client("s3", endpoint_url=endpoint, config=Config(signature_version=version))
+        s3: Any = boto3.Session().client("s3", endpoint_url=endpoint, config=Config(signature_version=version))
         s3.create_bucket(Bucket="photos")
         for key, data in (("a b/é", b"meow"), ("big", BIG), ("empty", b"")):
             what = {"Bucket": "photos", "Key": key}
@@ -116,7 +116,7 @@ def test_bodies_are_streamed(fetch: Fetch) -> None:
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_forms_are_posted(library: Any, endpoint: str | None) -> None:
     with in_process() as store:
-        s3 = boto3.client("s3", endpoint_url=endpoint)
+        s3 = boto3.Session().client("s3", endpoint_url=endpoint)
         s3.create_bucket(Bucket="photos")
         form = s3.generate_presigned_post("photos", "k")
         answer = library.post(form["url"], data=form["fields"], files={"file": ("cat.png", b"meow")})

@@ -33,7 +33,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def client(service: Any, endpoint: str) -> Iterator[Any]:
-    made = boto3.client(service, endpoint_url=endpoint, region_name=REGION)
+    made = boto3.Session().client(service, endpoint_url=endpoint, region_name=REGION)
     with contextlib.closing(made):
         yield made
 

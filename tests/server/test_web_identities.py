@@ -317,7 +317,7 @@ def role(server: Server, listening: Listening, issuer: Issuer) -> Role:
 @pytest.fixture
 def sts(server: Server) -> Iterator[Any]:
     config = Config(signature_version=UNSIGNED, retries={"max_attempts": 1}, parameter_validation=False)
-    client = boto3.client("sts", endpoint_url=server.url, region_name="us-east-1", config=config)
+    client = boto3.Session().client("sts", endpoint_url=server.url, region_name="us-east-1", config=config)
     with contextlib.closing(client):
         yield client
 
