@@ -111,8 +111,7 @@ class Loop:
         self._hanging: dict[PoolThread, int] = {}
         self._careful_until = {1: 0.0, 2: 0.0}
         #: How many times something hung that no warning told of, and when the last warning was.
-        self._untold = 0
-        self._warned = -math.inf
+        self._untold, self._warned = 0, -math.inf
         self._listeners = listeners
         self._others = others
         self._tls = tls

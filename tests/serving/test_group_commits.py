@@ -137,7 +137,7 @@ def test_a_command_whose_thread_has_just_lost_the_lead_is_committed_at_once(
             time.sleep(0)  # the next one has carried out its first round
         return False
 
-    committing.committer.is_stalled = lose_lead  # type: ignore[method-assign]
+    committing.committer.is_stalled = lose_lead  # type: ignore[method-assign]  # as above
     monkeypatch.setattr(loop, "_TICK_SECONDS", 60.0)  # nothing else wakes the loop
     server.respond = committing.respond
     ask(client, "a")

@@ -367,37 +367,52 @@ def test_threads_that_were_added_stay_as_long_as_others_are_held(monkeypatch: py
     pool.close()
 
 
-def test_threads_that_compute_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "_IDLE_SECONDS", -1)
-    monkeypatch.setattr(tasks, "_HELD_SECONDS", 1000)
-    monkeypatch.setattr(tasks, "_IDLE_PART", 1e-6)
-    pool, waits, goes_on, done = Pool(1), threading.Event(), threading.Event(), threading.Event()
-    computed = threading.Semaphore(0)
+class Computing:
+    """A pool whose one thread computes until it hangs. A second call waits: it is `done` or `given_up`."""
 
-    def compute() -> None:
-        while not waits.is_set():
+    def __init__(self) -> None:
+        self.pool = Pool(1)
+        self.done, self.given_up = threading.Event(), threading.Event()
+        self._hangs, self._goes_on = threading.Event(), threading.Event()
+        self._computed = threading.Semaphore(0)
+        self.pool.start(self._compute, pytest.fail)
+        self.pool.start(self.done.set, self.given_up.set)
+
+    def _compute(self) -> None:
+        while not self._hangs.is_set():
             before = time.thread_time_ns()
             while time.thread_time_ns() < before + 100_000:
                 pass
-            computed.release()
-        goes_on.wait(60)
+            self._computed.release()
+        self._goes_on.wait(60)
 
-    pool.start(compute, pytest.fail)
-    pool.start(done.set, pytest.fail)
-    for _ in range(5):
-        while computed.acquire(blocking=False):
-            pass
-        for _ in range(2):  # the second ends after the look
-            assert computed.acquire(timeout=20)
-        pool.relieve()
-    assert pool.thread_count == 1
-    waits.set()
-    deadline = time.monotonic() + 20
-    while not done.is_set():
-        pool.relieve()
-        assert time.monotonic() < deadline
-    goes_on.set()
-    pool.close()
+    def look(self, times: int) -> None:
+        """Have the pool look so often, each time when the thread has computed since the last one."""
+        for _ in range(times):
+            while self._computed.acquire(blocking=False):
+                pass
+            for _ in range(2):  # the second ends after the look
+                assert self._computed.acquire(timeout=20)
+            self.pool.relieve()
+
+    def hang(self, until: threading.Event) -> None:
+        """Compute no more, and have the pool look until that has an effect."""
+        self._hangs.set()
+        deadline = time.monotonic() + 20
+        while not until.is_set():
+            self.pool.relieve()
+            assert time.monotonic() < deadline
+        self._goes_on.set()
+        self.pool.close()
+
+
+def test_threads_that_compute_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_IDLE_SECONDS": -1, "_IDLE_PART": 1e-6, "_HELD_SECONDS": 1000}.items():
+        monkeypatch.setattr(tasks, name, value)
+    computing = Computing()
+    computing.look(5)
+    assert computing.pool.thread_count == 1
+    computing.hang(until=computing.done)
 
 
 def test_calls_are_given_up_where_there_may_be_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -455,33 +470,11 @@ def test_a_call_that_fails_ends_no_thread(monkeypatch: pytest.MonkeyPatch, caplo
 def test_calls_wait_for_threads_that_are_merely_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"_IDLE_SECONDS": -1, "_IDLE_PART": 1e-6, "_WAIT_SECONDS": 0, "_MAX_TIMES": 1}.items():
         monkeypatch.setattr(tasks, name, value)
-    pool, hangs, goes_on = Pool(1), threading.Event(), threading.Event()
-    computed, given_up = threading.Semaphore(0), threading.Event()
-
-    def compute() -> None:
-        while not hangs.is_set():
-            before = time.thread_time_ns()
-            while time.thread_time_ns() < before + 100_000:
-                pass
-            computed.release()
-        goes_on.wait(60)
-
-    pool.start(compute, pytest.fail)
-    pool.start(pytest.fail, given_up.set)
-    for _ in range(5):
-        while computed.acquire(blocking=False):
-            pass
-        for _ in range(2):  # the second ends after the look
-            assert computed.acquire(timeout=20)
-        pool.relieve()
-    assert not given_up.is_set()
-    hangs.set()
-    deadline = time.monotonic() + 20
-    while not given_up.is_set():
-        pool.relieve()
-        assert time.monotonic() < deadline
-    goes_on.set()
-    pool.close()
+    computing = Computing()
+    computing.look(5)
+    assert not computing.given_up.is_set()
+    computing.hang(until=computing.given_up)
+    assert not computing.done.is_set()
 
 
 def hang_once(loop: Loop) -> None:
