@@ -16,7 +16,7 @@ from bleepstore.model import Credential
 from bleepstore.posix import run_in_forks
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
-from bleepstore_server.exchange import PAYER, REQUESTER, SPAN, UNPARSED, Exchange, Request, parse_request
+from bleepstore_server.exchange import PAYER, REQUESTER, SPAN, UNPARSED, Exchange, Request, parse_request, read_url
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.browsers import send_to_console
 from bleepstore_server.layers.cors import CrossOriginAnswers
@@ -187,10 +187,7 @@ class _App:
             self._unencrypted,
         )
         try:
-            if not environ.get("wsgi.input_terminated"):
-                bound_body(environ)
-            if self._config.trusted_proxies:
-                self._proxies.apply_forwarded(environ)
+            self._adapt(environ)
             if self._websites is not None and self._websites.is_asked_for(environ):
                 response = self._websites.respond(exchange)
             else:
@@ -237,6 +234,15 @@ class _App:
         else:
             counts.count(exchange, len(body[0]) if body else 0)
         return body
+
+    def _adapt(self, environ: WSGIEnvironment) -> None:
+        """Make up for what the server or a proxy before it did otherwise than the app expects."""
+        if not environ.get("wsgi.input_terminated"):
+            bound_body(environ)
+        if environ.get("RAW_URI", "")[:1] != "/":
+            read_url(environ)
+        if self._config.trusted_proxies:
+            self._proxies.apply_forwarded(environ)
 
     def _operate(self, exchange: Exchange) -> Response:
         request = exchange.request

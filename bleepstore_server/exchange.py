@@ -3,7 +3,6 @@ finds out."""
 
 from __future__ import annotations
 
-import functools
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from bleepstore_server.wire import bodies, encryption, headers
 from bleepstore_server.wire.bodies import SentBody
 from bleepstore_server.wire.documents.text import encode_url
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.targets import is_host, parse_url
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -285,14 +285,41 @@ def _never(*_: object) -> NoReturn:
 # -- the head of a request
 
 
-def _rebuilt_target(environ: WSGIEnvironment, target: str | None) -> str:
-    """The target in origin form: path and query. Servers that do not keep it give the decoded path, which is encoded
-    again."""
-    if not target:
-        path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"), safe="/-_.~")
-        return f"{path}?{environ.get('QUERY_STRING', '')}"
-    _scheme, separator, rest = target.partition("://")
-    return "/" + rest.partition("/")[2] if separator else "/" + target
+def read_url(environ: WSGIEnvironment) -> None:
+    """Make a request whose target is a URL one whose target is a path and whose Host is the URL's, for a server that
+    leaves that to the app. Raises RequestError."""
+    name = "RAW_URI" if environ.get("RAW_URI") else "REQUEST_URI"
+    target = environ.get(name) or "/"
+    url = None if target[0] == "/" else parse_url(target)
+    if url is None:
+        return
+    if not is_host(url.host):
+        raise RequestError("BadRequest", _NO_HOST)
+    environ[name] = url.path
+    fields = environ.get("bleepstore.headers")
+    sent = environ.get("HTTP_HOST") if fields is None else fields.get("host")
+    host = url.host_that_counts(sent, int(environ.get("SERVER_PROTOCOL") == "HTTP/1.1"))
+    if host is not None:
+        set_host(environ, host)
+
+
+def set_host(environ: WSGIEnvironment, host: str) -> None:
+    """Have the request say that it came to `host`."""
+    environ["HTTP_HOST"] = host
+    fields = environ.get("bleepstore.headers")
+    if fields is not None:
+        environ["bleepstore.headers"] = {**fields, "host": host}
+
+
+def _rebuilt_target(environ: WSGIEnvironment) -> str:
+    """The path and query of a request whose target is a URL or none. Servers that do not keep it give the decoded path,
+    which is encoded again."""
+    read_url(environ)
+    target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    if target:
+        return target if target[0] == "/" else "/" + target
+    path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"), safe="/-_.~")
+    return f"{path}?{environ.get('QUERY_STRING', '')}"
 
 
 def _blurred_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
@@ -343,13 +370,7 @@ def _locate(path: str, host: str, domains: Sequence[str]) -> tuple[str | None, s
     return bucket or None, key or None, False
 
 
-#: RFC 9112 section 3.2 and RFC 3986 section 3.2: a name, an IPv4 address or a bracketed IPv6 one, and perhaps a port.
-_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9\-._~]+)?\])(?::[0-9]*)?")
-
-
-@functools.lru_cache(maxsize=128)  # a server has few names
-def _is_host(text: str) -> bool:
-    return _HOST.fullmatch(text) is not None
+_NO_HOST = "The request needs one Host header with the name of this server."
 
 
 def _check_framing(environ: WSGIEnvironment, headers: Mapping[str, str], host: str) -> None:
@@ -357,8 +378,8 @@ def _check_framing(environ: WSGIEnvironment, headers: Mapping[str, str], host: s
     # "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host
     # header field and to any request message that contains more than one Host header field line or a Host header field
     # with an invalid field value." Two lines are joined by a comma, which no host has.
-    if not _is_host(host) and (host or environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
-        raise RequestError("BadRequest", "The request needs one Host header with the name of this server.")
+    if not is_host(host) and (host or environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+        raise RequestError("BadRequest", _NO_HOST)
     coding = headers.get("transfer-encoding")
     if coding is None:
         return
@@ -375,7 +396,7 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
     """The request in `environ`. Raises RequestError."""
     target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if not target or target[0] != "/":
-        target = _rebuilt_target(environ, target)
+        target = _rebuilt_target(environ)
     raw_path, _, query_text = target.partition("?")
     if not (raw_path.isascii() and query_text.isascii()):
         # A URI has no other characters (RFC 3986 section 2), and servers show such bytes in one way or another: what is

@@ -245,7 +245,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
     def _make_environ(self, connection: Connection, head: Head, body: RequestBody) -> WSGIEnvironment:
         """The request as WSGI has it (PEP 3333)."""
         target = head.target
-        path, _, query = (target if target[0] == "/" else _origin_form(target)).partition("?")
+        path, _, query = target.partition("?")
         server, peer = connection.server, connection.peer
         environ: WSGIEnvironment = {
             **self._base_environ,
@@ -357,15 +357,6 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
                 request_id=request_id,
             )
             self._loop.begin(partial(log_access, record))
-
-
-def _origin_form(target: str) -> str:
-    """The path and query of a target: "When making a request to a proxy [...] a client MUST send the target URI in
-    "absolute-form"", and "a server MUST accept the absolute-form in requests" (RFC 9112 section 3.2.2)."""
-    _scheme, separator, rest = target.partition("://")
-    if not separator:
-        return target
-    return "/" + rest.partition("/")[2]
 
 
 def _nothing(*_: object) -> None: ...

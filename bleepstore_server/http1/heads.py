@@ -12,6 +12,7 @@ import re
 import attrs
 
 from bleepstore_server.wire.errors import ERRORS
+from bleepstore_server.wire.targets import is_host, parse_url
 
 END = b"\r\n\r\n"
 
@@ -74,9 +75,10 @@ class Limits:
 
 @attrs.define
 class Head:
-    """What a request says before its body. `fields` are by their names in lower case, the values of a repeated one
-    joined by commas (RFC 9110 section 5.3); `variables` are the same by their names in the environ of WSGI. `length` is
-    None where the body ends by its chunks."""
+    """What a request says before its body. `target` is a path with its query, or `*`; the host of one that is a URL is
+    in `fields`. These are by their names in lower case, the values of a repeated one joined by commas (RFC 9110 section
+    5.3); `variables` are the same by their names in the environ of WSGI. `length` is None where the body ends by its
+    chunks."""
 
     method: str
     target: str
@@ -133,6 +135,8 @@ def parse_head(data: bytes | bytearray, limits: Limits) -> Head:
         raise RefusedHead(BAD_FIELD)
     method, target, minor = request_line.groups()
     head = Head(method, target, int(minor), fields, variables)
+    if target[0] not in "/*":
+        _read_url(head)
     if "content-length" in fields or "transfer-encoding" in fields:
         head.length = _length(head)
     return head
@@ -156,6 +160,17 @@ def _learn(name: str, colon: str) -> tuple[str, str]:
     if len(_names) < _MAX_NAMES:
         _names[name] = known
     return known
+
+
+def _read_url(head: Head) -> None:
+    """Make the host of a target that is a URL the Host of the request, and the rest its target."""
+    url = parse_url(head.target)
+    if url is None or not is_host(url.host):
+        raise RefusedHead(BAD_LINE)
+    head.target = url.path
+    host = url.host_that_counts(head.fields.get("host"), head.minor)
+    if host is not None:  # else the app refuses the request
+        head.fields["host"] = head.variables["HTTP_HOST"] = host
 
 
 def _length(head: Head) -> int | None:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bleepstore_server.exchange import set_host
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -46,11 +48,8 @@ class Proxies:
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme
         host = environ.get("HTTP_X_FORWARDED_HOST", "").split(",")[-1].strip()
-        if host:
-            fields = environ.get("bleepstore.headers", ())
-            if "host" in fields:
-                environ["bleepstore.headers"] = {**fields, "host": host}
-            environ["HTTP_HOST"] = host
+        if host and environ.get("HTTP_HOST"):
+            set_host(environ, host)
 
     def _is_trusted(self, address: _Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)

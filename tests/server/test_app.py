@@ -62,6 +62,30 @@ def test_without_a_domain_the_host_says_nothing(holding: Store) -> None:
 # -- regions
 
 
+def test_a_server_that_leaves_urls_in_targets_to_the_app(holding: Store) -> None:
+    """Their host is the one that counts: for buckets and websites, and for what a signature covers (RFC 9112 section
+    3.2.2)."""
+    app = create_app(holding, AppConfig(domains=("s3.example.com",), website_domain=("web.example.com",)))
+    of_photos = signed("GET", "/k", "photos.s3.example.com")
+
+    def ask(url: str, host: str | None, headers: dict[str, str] = of_photos) -> tuple[int, bytes]:
+        given = headers if host is None else {**headers, "host": host}
+        status, _, body = call(app, "GET", url, given, b"")
+        return status, body
+
+    assert ask("http://photos.s3.example.com/k", None) == (200, b"data")
+    assert ask("http://PHOTOS.s3.example.com:80/k", None) == (200, b"data")
+    assert ask("http://photos.s3.example.com/k", "elsewhere") == (200, b"data")
+    assert ask("http://public.s3.example.com/k", None)[0] == 403, "it was signed for another bucket"
+    assert ask("http://s3.example.com/k", None)[0] == 403
+    for url in ("http:///k", "http://alice@photos.s3.example.com/k", "http://photos.s3.example.com:x/k"):
+        status, body = ask(url, None)
+        assert (status, ElementTree.fromstring(body).findtext("Code")) == (400, "BadRequest")
+    assert ask("http://photos.s3.example.com/k", "a b")[0] == 400
+    page = call(app, "HEAD", "http://photos.web.example.com/k", {"host": "photos.s3.example.com"}, b"")
+    assert page[1]["x-amz-error-code"] == "NoSuchWebsiteConfiguration"
+
+
 def test_any_region_is_accepted_unless_strict(holding: Store) -> None:
     lenient = create_app(holding, AppConfig())
     strict = create_app(holding, AppConfig(region="eu-central-1", strict_region=True))
@@ -158,6 +182,7 @@ def test_a_chain_of_proxies_ends_with_ours(holding: Store) -> None:
     forwarded = {"x-forwarded-host": "evil.example.com, s3.example.com", "host": "inner"}
     headers = {**signed("GET", "/photos/k", "s3.example.com"), **forwarded}
     assert call(trusting, "GET", "/photos/k", headers, b"")[0] == 200
+    assert call(trusting, "GET", "http://inner/photos/k", headers, b"")[0] == 200, "to them a client sent it"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, Served, clean_environment
 
@@ -342,6 +344,30 @@ def test_what_no_server_may_accept(shared_plain: Served, head: bytes, status: by
     answer = exchange(shared_plain.port, head)
     assert answer.split(b" ")[1] == status, answer
     assert b"<Code>" in answer
+
+
+def test_a_client_that_takes_the_server_for_its_proxy_finds_the_bucket_of_its_url(serve: Serve) -> None:
+    """It sends whole URLs, whose host is the one that is signed."""
+    served = serve("--workers", "1", "--domains", "s3.test", *LEGACY_ACLS)
+    with contextlib.closing(
+        boto3.client(
+            "s3",
+            endpoint_url="http://s3.test",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            region_name="us-east-1",
+            config=Config(proxies={"http": served.url}, s3={"addressing_style": "virtual"}),
+        )
+    ) as s3:
+        s3.create_bucket(Bucket="photos")
+        s3.create_bucket(Bucket="secrets")
+        s3.put_object(Bucket="photos", Key="a b", Body=b"data", ACL="public-read")
+        assert s3.list_objects_v2(Bucket="photos")["Contents"][0]["Key"] == "a b"
+        url = s3.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "a b"})
+    for host, status in ((b"photos.s3.test", b"200"), (b"secrets.s3.test", b"403")):
+        target = url.encode().replace(b"photos.s3.test", host)
+        head = b"GET " + target + b" HTTP/1.1\r\nHost: photos.s3.test\r\nConnection: close\r\n\r\n"
+        assert exchange(served.port, head).split(b" ")[1] == status, "what was signed is what is done"
 
 
 #: In a server: the app fails where it should not.

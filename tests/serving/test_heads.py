@@ -90,9 +90,51 @@ def test_a_request_line_that_is_none(line: str) -> None:
     refused(BAD_LINE, line=line)
 
 
-@pytest.mark.parametrize("target", ["/", "//b?c", "http://h", "HTTPS://h:1/b/k?c=d", "*"])
-def test_a_target_is_a_path_a_url_or_a_star(target: str) -> None:
+@pytest.mark.parametrize("target", ["/", "//b?c", "*"])
+def test_a_target_is_a_path_or_a_star(target: str) -> None:
     assert parse(line=f"GET {target} HTTP/1.1").target == target
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "target"),
+    [
+        ("http://h", "h", "/"),
+        ("HTTPS://h:1/b/k?c=d", "h:1", "/b/k?c=d"),
+        ("http://h:1?prefix=a/b", "h:1", "/?prefix=a/b"),
+        ("http://[::1]:9000//k", "[::1]:9000", "//k"),
+        ("http://h/b?u=http://i/", "h", "/b?u=http://i/"),
+    ],
+)
+def test_the_host_of_a_target_that_is_a_url_counts(url: str, host: str, target: str) -> None:
+    """ "When an origin server receives a request with an absolute-form of request-target, the origin server MUST ignore
+    the received Host header field (if any) and instead use the host information of the request-target" (RFC 9112
+    section 3.2.2)."""
+    head = parse(line=f"GET {url} HTTP/1.1")
+    assert (head.target, head.fields["host"], head.variables["HTTP_HOST"]) == (target, host, host)
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [("http://h:80/k", "h"), ("http://h/k", "h:80"), ("https://h:443/k", "H"), ("http://h:/k", "h")],
+)
+def test_a_host_that_is_written_otherwise_stays_as_it_was_signed(url: str, sent: str) -> None:
+    head = parse_head(f"GET {url} HTTP/1.1\r\nHost: {sent}".encode(), LIMITS)
+    assert (head.target, head.fields["host"]) == ("/k", sent)
+
+
+def test_a_url_is_no_excuse_for_a_host_that_is_missing_or_wrong() -> None:
+    """ "A server MUST respond with a 400": the app does, of what it is shown."""
+    line = "GET http://h/ HTTP/1."
+    assert "host" not in parse_head(f"{line}1".encode(), LIMITS).fields
+    assert parse_head(f"{line}1\r\nHost: a b".encode(), LIMITS).fields["host"] == "a b"
+    assert parse_head(f"{line}0".encode(), LIMITS).fields["host"] == "h"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "http:///b", "http://?b", "http://u@h/", "http://u:p@h/", "http://::1/", "http://h:x/"]
+)
+def test_a_url_without_a_host_or_with_a_user_is_no_target(url: str) -> None:
+    refused(BAD_LINE, line=f"GET {url} HTTP/1.1")
 
 
 @pytest.mark.parametrize(
