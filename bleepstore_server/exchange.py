@@ -398,10 +398,11 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
     if not target or target[0] != "/":
         target = _rebuilt_target(environ)
     raw_path, _, query_text = target.partition("?")
-    if not (raw_path.isascii() and query_text.isascii()):
-        # A URI has no other characters (RFC 3986 section 2), and servers show such bytes in one way or another: what is
-        # signed would not be what is read.
-        raise RequestError("InvalidURI", "The request target has bytes that must be percent-encoded.")
+    if not target.isascii() or "#" in target:
+        # A URI has no other characters than those of ASCII (RFC 3986 section 2), and servers show such bytes in one way
+        # or another: what is signed would not be what is read. And "the target URI excludes the reference's fragment
+        # component" (RFC 9110 section 7.1): a proxy that reads none behind the # permits another key than is read here.
+        raise RequestError("InvalidURI", "The request target has characters that must be percent-encoded (# is %23).")
     raw_query: list[tuple[str, str | None]] = []
     query: dict[str, str] = {}
     if query_text:

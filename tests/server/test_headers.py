@@ -401,9 +401,22 @@ def test_targets(target: str, bucket: str | None, key: str | None) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["/b/%FF", "/%FF/k", "/b/%ED%A0%80", "/b?prefix=%FF", "/b?%FF=1", "/b/\xff", "/b/\u00c3\u00bc", "/b?\u00c3\u00bc"],
+    [
+        "/b/%FF",
+        "/%FF/k",
+        "/b/%ED%A0%80",
+        "/b?prefix=%FF",
+        "/b?%FF=1",
+        "/b/\xff",
+        "/b/\u00c3\u00bc",
+        "/b?\u00c3\u00bc",
+        "/b/a#b",
+        "/b#",
+        "/b?prefix=a#b",
+        "http://h/b/a#b",
+    ],
 )
-def test_a_target_that_is_not_percent_encoded_utf_8(target: str) -> None:
+def test_a_target_that_is_not_percent_encoded(target: str) -> None:
     environ = {"REQUEST_METHOD": "GET", "RAW_URI": target, "bleepstore.headers": {}}
     assert refusal(parse_request, environ) == "InvalidURI"
 
