@@ -80,6 +80,8 @@ def parse_address(url: str, options: Set[str]) -> Address:
     """Raises StoreError, which repeats neither the URL nor the value of an option: there may be a password in it."""
     try:
         parts = urlsplit(url)
+        if "#" in url:  # what is behind it, of a password or a name, would be dropped
+            raise ValueError(url)
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
         raise StoreError("the URL of a destination cannot be read: quote special characters with %") from None

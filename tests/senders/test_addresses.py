@@ -39,6 +39,8 @@ from bleepstore.senders.address import CREDENTIALS, parse_address
         ("gopher://host", "schemes are http, https, redis"),
         ("host", "schemes are"),
         ("redis://[::1?stream=s", "cannot be read"),
+        ("redis://:pass#word@host?stream=s", "quote special characters with %"),
+        ("kafka://host/topic#1", "quote special characters with %"),
     ],
 )
 def test_a_wrong_url_is_refused_when_it_is_opened(url: str, says: str) -> None:
