@@ -10,6 +10,7 @@ import datetime as dt
 import enum
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -21,10 +22,19 @@ MAX_RULE_ID = 255
 MAX_NEWER_VERSIONS = 100
 _MAX_PREFIX_BYTES = 1024
 _MAX_DAYS = 2**31 - 1
+#: Classes change in this direction only.
+CLASS_ORDER = {
+    "STANDARD": 0,
+    "REDUCED_REDUNDANCY": 0,
+    "STANDARD_IA": 1,
+    "INTELLIGENT_TIERING": 2,
+    "ONEZONE_IA": 3,
+    "GLACIER_IR": 4,
+    "GLACIER": 5,
+    "DEEP_ARCHIVE": 6,
+}
 #: What a rule may name as the class to change to.
-TRANSITION_CLASSES = frozenset(
-    {"STANDARD_IA", "INTELLIGENT_TIERING", "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"}
-)
+TRANSITION_CLASSES = frozenset(name for name, order in CLASS_ORDER.items() if order > 0)
 
 
 class TransitionMinimum(enum.StrEnum):
@@ -260,6 +270,10 @@ def _check_transitions(rule: LifecycleRule) -> None:
         raise InvalidRequest(
             f"Found mixed 'Date' and 'Days' based Transition actions in lifecycle rule for {described}"
         )
+    if rule.transitions and rule.transitions[0].days is None:
+        _check_order([(one.storage_class, one.date) for one in rule.transitions], "Date", "Transition", described)
+    else:
+        _check_order([(one.storage_class, one.days) for one in rule.transitions], "Days", "Transition", described)
     end = rule.expiration
     if end is None or not rule.transitions or end.expired_object_delete_marker is not None:
         return
@@ -292,6 +306,8 @@ def _check_noncurrent(rule: LifecycleRule) -> None:
             raise _ends_too_soon(
                 "NoncurrentDays", "NoncurrentVersionExpiration", "NoncurrentVersionTransition", described
             )
+    changes = [(one.storage_class, one.days) for one in rule.noncurrent_transitions]
+    _check_order(changes, "NoncurrentDays", "NoncurrentVersionTransition", described)
 
 
 def _check_newer(count: int | None, action: str, rule: LifecycleRule) -> None:
@@ -310,6 +326,16 @@ def _check_classes(transitions: Sequence[Transition | NoncurrentTransition], act
         raise MalformedLifecycle(f"The StorageClass of a {action} is one of {', '.join(sorted(TRANSITION_CLASSES))}.")
     if len(set(classes)) < len(classes):
         raise InvalidRequest(f"'StorageClass' must be different for '{action}' actions in same 'Rule' with {described}")
+
+
+def _check_order(changes: Sequence[tuple[str, Any]], name: str, action: str, described: str) -> None:
+    """Of the classes of a rule, each comes after those from which it can be reached."""
+    for (earlier, start), (later, end) in itertools.pairwise(sorted(changes, key=lambda one: CLASS_ORDER[one[0]])):
+        if end <= start:
+            raise InvalidArgument(
+                f"'{name}' in the {action} action for StorageClass '{later}' for {described} must be greater than "
+                f"'{name}' in the {action} action for StorageClass '{earlier}' for {described}"
+            )
 
 
 def _check_types(rule: LifecycleRule) -> None:

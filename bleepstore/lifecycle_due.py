@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 import attrs
 
 from bleepstore.lifecycle import (
+    CLASS_ORDER,
     Lifecycle,
     LifecycleFilter,
     LifecycleRule,
@@ -28,17 +29,6 @@ from bleepstore.model import ARCHIVED_CLASSES, DAY_MS, Bucket, Expiry, ObjectVer
 TRANSITION_MIN_BYTES = 128 * 1024
 _EPOCH = dt.date(1970, 1, 1)
 _Change = TypeVar("_Change", Transition, NoncurrentTransition)
-#: Classes change in this direction only.
-_ORDER = {
-    "STANDARD": 0,
-    "REDUCED_REDUNDANCY": 0,
-    "STANDARD_IA": 1,
-    "INTELLIGENT_TIERING": 2,
-    "ONEZONE_IA": 3,
-    "GLACIER_IR": 4,
-    "GLACIER": 5,
-    "DEEP_ARCHIVE": 6,
-}
 _UNSUPPORTED = frozenset({("ONEZONE_IA", "GLACIER_IR")})
 #: Of several classes to which an object may change: "S3 Intelligent-Tiering is favored by S3 Lifecycle over any storage
 #: class, aside from the S3 Glacier and S3 Glacier Deep Archive storage classes", else the one of the least cost.
@@ -152,7 +142,7 @@ def decide_current(lifecycle: Lifecycle, one: Aged, now_ms: int, *, is_versioned
     if is_over and not is_versioned:
         return Decision(act=Act.EXPIRE)
     changes = [
-        max(due, key=lambda change: _ORDER[change.storage_class])
+        max(due, key=lambda change: CLASS_ORDER[change.storage_class])
         for rule in enabled(lifecycle)
         if applies(rule.filter, one.key, one.size, one.tags)
         and (due := [change for change in rule.transitions if _is_due(lifecycle, rule, change, one, now_ms)])
@@ -180,7 +170,7 @@ def decide_noncurrent(lifecycle: Lifecycle, one: Aged, now_ms: int) -> Decision 
                 if _is_over(change, one, now_ms) and _is_large_enough(lifecycle, rule, change, one)
             ]
             if due:
-                changes.append(max(due, key=lambda change: _ORDER[change.storage_class]))
+                changes.append(max(due, key=lambda change: CLASS_ORDER[change.storage_class]))
     if (change := _change(changes, one)) is None:
         return None
     return Decision(act=Act.TRANSITION, storage_class=change.storage_class, newer=change.newer_versions or 0)
@@ -214,7 +204,7 @@ def _change(changes: Sequence[_Change], one: Aged) -> _Change | None:
         return None
     change = max(changes, key=lambda change: _FAVOURED.index(change.storage_class))
     target, present = change.storage_class, one.storage_class
-    may_change = _ORDER[target] > _ORDER[present] and (present, target) not in _UNSUPPORTED
+    may_change = CLASS_ORDER[target] > CLASS_ORDER[present] and (present, target) not in _UNSUPPORTED
     return change if may_change else None
 
 

@@ -14,7 +14,7 @@ import attrs
 from bleepstore.access import ANONYMOUS, Action, Caller, LiveSession
 from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
-from bleepstore.model import Credential, DeletedObject, ObjectVersion
+from bleepstore.model import Credential, DeletedObject
 from bleepstore.ownership import Payer
 from bleepstore.rates import RateLimit
 from bleepstore.store import DeleteFailure, Store
@@ -268,14 +268,14 @@ class Exchange:
             return False
         return True
 
-    def location_of(self, version: ObjectVersion) -> str:
-        """The URL of an object that was written, as answers show it."""
+    def url_of(self, key: str) -> str:
+        """The URL of a key in the bucket of the request, as answers show it."""
         request = self.request
         base = f"{request.scheme}://{request.host}"
         if self.config.public_endpoint:
             base = self.config.public_endpoint.rstrip("/")
-        bucket = "" if request.virtual_host else f"/{version.bucket}"
-        return f"{base}{bucket}/{encode_url(version.key)}"
+        path = "" if request.virtual_host else f"/{self.bucket}"
+        return f"{base}{path}/{encode_url(key)}"
 
 
 def _never(*_: object) -> NoReturn:

@@ -52,6 +52,7 @@ class Action(enum.StrEnum):
     PUT_BUCKET_REQUEST_PAYMENT = "s3:PutBucketRequestPayment"
     GET_BUCKET_TAGGING = "s3:GetBucketTagging"
     PUT_BUCKET_TAGGING = "s3:PutBucketTagging"
+    TAG_RESOURCE = "s3:TagResource"
     GET_BUCKET_VERSIONING = "s3:GetBucketVersioning"
     PUT_BUCKET_VERSIONING = "s3:PutBucketVersioning"
     GET_BUCKET_WEBSITE = "s3:GetBucketWebsite"

@@ -115,6 +115,7 @@ _BY_OWNER = frozenset(
         Action.PUT_BUCKET_REQUEST_PAYMENT,
         Action.GET_BUCKET_TAGGING,
         Action.PUT_BUCKET_TAGGING,
+        Action.TAG_RESOURCE,
         Action.GET_BUCKET_VERSIONING,
         Action.PUT_BUCKET_VERSIONING,
         Action.GET_BUCKET_WEBSITE,

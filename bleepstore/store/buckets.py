@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from bleepstore.access import AclRequest, Action, Caller, CannedAcl, authorize_new_bucket, is_allowed, make_acl
 from bleepstore.acl_rules import check_enforceable, check_public, is_enforced
@@ -20,6 +20,7 @@ from bleepstore.object_lock import ObjectLock
 from bleepstore.ownership import ObjectOwnership
 from bleepstore.pages import BucketPage
 from bleepstore.store.engine import Engine, check_keeps_versions, check_limit
+from bleepstore.tags import check_bucket_tags
 
 #: Of a page of list_buckets (S3's max-buckets).
 MAX_BUCKETS = 10_000
@@ -44,15 +45,17 @@ class Buckets:
         acl: AclRequest | None = None,
         object_lock: bool = False,
         ownership: ObjectOwnership | None = None,
+        tags: Mapping[str, str] | None = None,
         caller: Caller | None = None,
     ) -> Bucket:
         """Create a bucket. With `object_lock` it keeps versions, and these can be locked. `ownership` says whose its
-        objects will be; else, and for what is blocked, the store's `acl_defaults` do (`bleepstore.open`).
+        objects will be; else, and for what is blocked, the store's `acl_defaults` do (`bleepstore.open`). `tags` are
+        those of the bucket.
 
         Raises InvalidArgument for an owner without an id of its own; InvalidBucketName, BucketAlreadyExists,
         BucketAlreadyOwnedByYou; InvalidBucketAclWithObjectOwnership and InvalidBucketAclWithBlockPublicAccess for an
-        `acl` that does not fit; NotSupported for `object_lock` where each object is stored under its own key at a
-        provider.
+        `acl` that does not fit; InvalidTag, TooManyTags; NotSupported for `object_lock` where each object is stored
+        under its own key at a provider.
 
         Its container comes first: a provider may refuse the name, and a bucket without one must not be seen.
         """
@@ -60,7 +63,7 @@ class Buckets:
         if caller is not None:
             if caller.is_anonymous:
                 raise AccessDenied("Anonymous callers cannot create buckets.")
-            further = _further_actions(acl, ownership, object_lock=object_lock)
+            further = _further_actions(acl, ownership, object_lock=object_lock, tagged=bool(tags))
             authorize_new_bucket(caller, bucket, further, acl=acl, location=location)
         owner = self._engine.owner if caller is None else caller.account
         if not owner.id or is_arn(owner.id):
@@ -70,6 +73,9 @@ class Buckets:
         if object_lock:
             check_keeps_versions(self._engine)
             settings = (*settings, BucketSetting("object_lock", ObjectLock()))
+        if tags:
+            check_bucket_tags(tags)
+            settings = (*settings, BucketSetting("tags", tags))
         command = CreateBucket(
             **self._engine.stamp(), bucket=bucket, owner=owner, location=location, acl=made, settings=settings
         )
@@ -156,7 +162,7 @@ class Buckets:
 
 
 def _further_actions(
-    acl: AclRequest | None, ownership: ObjectOwnership | None, *, object_lock: bool
+    acl: AclRequest | None, ownership: ObjectOwnership | None, *, object_lock: bool, tagged: bool
 ) -> Iterator[Action]:
     """What else must be allowed to create a bucket like this ("Permissions" of CreateBucket)."""
     if acl not in (None, CannedAcl.PRIVATE):
@@ -166,3 +172,5 @@ def _further_actions(
     if object_lock:
         yield Action.PUT_BUCKET_OBJECT_LOCK_CONFIGURATION
         yield Action.PUT_BUCKET_VERSIONING
+    if tagged:
+        yield Action.TAG_RESOURCE

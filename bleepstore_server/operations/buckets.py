@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bleepstore.access import AclRequest, CannedAcl
 from bleepstore.acl_rules import is_enforced
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
@@ -19,6 +21,7 @@ from bleepstore_server.wire.documents.buckets import (
 )
 from bleepstore_server.wire.documents.common import account
 from bleepstore_server.wire.documents.declare import parse
+from bleepstore_server.wire.documents.tagging import tags_in
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import acl_request, number
 from bleepstore_server.wire.tokens import decode_token, encode_token
@@ -76,7 +79,8 @@ def create_bucket(exchange: Exchange) -> Response:
     if headers.get("x-amz-bucket-namespace", "global") != "global":
         raise RequestError("NotImplemented", "The buckets of this store have one namespace for all accounts.")
     body = exchange.document()
-    location = parse(CreateBucketConfiguration, body).location_constraint if body.strip() else ""
+    asked = parse(CreateBucketConfiguration, body) if body.strip() else CreateBucketConfiguration()
+    location, tags = asked.location_constraint, tags_in(asked.tags)
     if location and not regions.is_location(location, exchange.config.region):
         raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
     acl, ownership = acl_request(headers, exchange), requested_ownership(exchange)
@@ -88,19 +92,30 @@ def create_bucket(exchange: Exchange) -> Response:
             acl=acl,
             object_lock=object_lock,
             ownership=ownership,
+            tags=tags,
             caller=exchange.caller,
         )
     except BucketAlreadyOwnedByYou:
-        _create_again(exchange, location, acl, object_lock)
-    return Response(headers=[("Location", f"/{exchange.bucket}")])
+        _create_again(exchange, location, acl, tags, object_lock)
+    return Response(headers=[("Location", _location_of(exchange, location))])
 
 
-def _create_again(exchange: Exchange, location: str, acl: AclRequest | None, object_lock: bool) -> None:
+def _location_of(exchange: Exchange, location: str) -> str:
+    """ "A forward slash followed by the name of the bucket for [...] buckets created in us-east-1. For [those] created
+    in other Amazon Web Services Regions, the Location field is the global endpoint URL." """
+    if regions.region_of(location, exchange.config.region) == regions.US_EAST_1:
+        return f"/{exchange.bucket}"
+    return exchange.url_of("")
+
+
+def _create_again(
+    exchange: Exchange, location: str, acl: AclRequest | None, tags: Mapping[str, str], object_lock: bool
+) -> None:
     """ "For legacy compatibility, if you re-create an existing bucket that you already own in the North Virginia
     Region, Amazon S3 returns 200 OK and resets the bucket access control lists (ACLs)." """
     try:
         bucket = exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
-        if object_lock and bucket.settings.object_lock is None:
+        if (object_lock and bucket.settings.object_lock is None) or (tags and bucket.settings.tags != tags):
             raise BucketAlreadyOwnedByYou(exchange.bucket)  # it would not have what is asked for
         if {_region_of(exchange, bucket), regions.region_of(location, exchange.config.region)} != {regions.US_EAST_1}:
             raise BucketAlreadyOwnedByYou(exchange.bucket)

@@ -133,7 +133,7 @@ def complete_multipart_upload(exchange: Exchange) -> Response:
     )
     response = xml(
         CompleteMultipartUploadResult(
-            location=exchange.location_of(version),
+            location=exchange.url_of(version.key),
             bucket=exchange.bucket,
             key=exchange.key,
             etag=version.etag,

@@ -126,7 +126,7 @@ def _acl(fields: Mapping[str, str], exchange: Exchange) -> AclRequest | None:
 
 def _answer(exchange: Exchange, form: Form, version: ObjectVersion) -> Response:
     """ "success_action_redirect", else "success_action_status" of 200, 201 or 204 (the default)."""
-    location = exchange.location_of(version)
+    location = exchange.url_of(version.key)
     etag: list[tuple[str, str]] = [
         ("ETag", f'"{version.etag}"'),
         *exchange.encryption_headers(version.encryption, form.fields, with_context=True),

@@ -44,7 +44,10 @@ def test_every_action_is_of_some_rule_and_some_operation() -> None:
         bucket = None if action in (Action.CREATE_BUCKET, Action.LIST_ALL_MY_BUCKETS) else PHOTOS
         authorize(action, ALICE, bucket, cats if is_of_object(action) else None)
     of_rows = {route.action for route in ROUTES if route.action is not None}
-    of_options = {Action.BYPASS_GOVERNANCE_RETENTION}  # what deletes and changes of a retention may ask for besides
+    of_options = {
+        Action.BYPASS_GOVERNANCE_RETENTION,  # what deletes and changes of a retention may ask for besides
+        Action.TAG_RESOURCE,  # and what the creation of a bucket may
+    }
     of_jobs = {
         Action.GET_OBJECT_VERSION_FOR_REPLICATION, Action.REPLICATE_OBJECT, Action.REPLICATE_DELETE,
         Action.REPLICATE_TAGS, Action.OBJECT_OWNER_OVERRIDE, Action.INITIATE_REPLICATION,

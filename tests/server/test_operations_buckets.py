@@ -100,7 +100,8 @@ def test_listing_buckets(s3: S3Client, bob: S3Client) -> None:
     [("eu-central-1", "eu-central-1"), ("us-west-2", "us-west-2"), ("EU", "eu-west-1"), ("us-gov-west-1",) * 2],
 )
 def test_locations(s3: S3Client, location: Any, region: str) -> None:
-    s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": location})
+    made = s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": location})
+    assert made["Location"] == f"{s3.meta.endpoint_url}/photos/"
     assert s3.get_bucket_location(Bucket="photos")["LocationConstraint"] == location
     assert s3.head_bucket(Bucket="photos")["BucketRegion"] == region
     assert s3.list_buckets()["Buckets"][0]["BucketRegion"] == region
@@ -530,6 +531,34 @@ def test_a_location_is_the_name_of_a_region(server: Server, location: str) -> No
     assert (refused.status, refused.code) == (400, "InvalidLocationConstraint")
     assert refused.error["Message"] == "The specified location-constraint is not valid"
     assert Wire(server.url).send("HEAD", "/photos").status == 404
+
+
+def test_a_bucket_is_made_with_its_tags(s3: S3Client) -> None:
+    tags: Any = [{"Key": "empty", "Value": ""}, {"Key": "team", "Value": "red"}]
+    s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"Tags": tags})
+    assert s3.get_bucket_tagging(Bucket="photos")["TagSet"] == tags
+    s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"Tags": tags})
+    with failure("BucketAlreadyOwnedByYou", 409):
+        s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"Tags": tags[:1]})
+    s3.create_bucket(Bucket="cats", CreateBucketConfiguration={"Tags": []})
+    with failure("NoSuchTagSet", 404):
+        s3.get_bucket_tagging(Bucket="cats")
+
+
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        ([("aws:team", "red")], "InvalidTag"),
+        ([("team", "red"), ("team", "blue")], "InvalidTag"),
+        ([(str(number), "") for number in range(51)], "BadRequest"),
+    ],
+)
+def test_a_bucket_is_not_made_with_wrong_tags(s3: S3Client, tags: list[tuple[str, str]], code: str) -> None:
+    given: Any = [{"Key": key, "Value": value} for key, value in tags]
+    with failure(code, 400):
+        s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"Tags": given})
+    with failure("404", 404):
+        s3.head_bucket(Bucket="photos")
 
 
 def test_locks_of_objects_in_a_bucket_without_locks(s3: S3Client) -> None:

@@ -379,6 +379,7 @@ def test_who_makes_buckets_sets_what_it_may_set(store: Store) -> None:
         {"acl": bleepstore.CannedAcl.PUBLIC_READ},
         {"object_lock": True},
         {"ownership": bleepstore.ObjectOwnership.OBJECT_WRITER},
+        {"tags": {"team": "red"}},
     ):
         with pytest.raises(AccessDenied):
             store.create_bucket("lab-2", caller=caller, **options)

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from bleepstore_server.wire.documents.common import Account
 from bleepstore_server.wire.documents.declare import TIME, TOKEN, child, content, document, element, wrapped
+from bleepstore_server.wire.documents.tagging import Tag
 
 _REFUSED = "This store has no {} in a CreateBucketConfiguration."
 
 
-@document("CreateBucketConfiguration", refuses={name: _REFUSED.format(name) for name in ("Tags", "Bucket", "Location")})
+@document("CreateBucketConfiguration", refuses={name: _REFUSED.format(name) for name in ("Bucket", "Location")})
 class CreateBucketConfiguration:
     location_constraint: str = element("LocationConstraint", TOKEN, default="")
+    tags: Sequence[Tag] = wrapped("Tags", "Tag", Tag, default=())
 
 
 @document("LocationConstraint")

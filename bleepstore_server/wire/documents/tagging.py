@@ -24,9 +24,14 @@ def tagging_of(tags: Mapping[str, str]) -> Tagging:
 
 
 def parse_tagging(body: bytes) -> dict[str, str]:
+    """The tags. Raises as `tags_in`."""
+    return tags_in(parse(Tagging, body).tags)
+
+
+def tags_in(found: Sequence[Tag]) -> dict[str, str]:
     """The tags. Raises RequestError: MalformedXML; InvalidTag for a key that comes twice."""
     tags: dict[str, str] = {}
-    for tag in parse(Tagging, body).tags:
+    for tag in found:
         if tag.key is None or tag.value is None:
             raise malformed("A Tag has a Key and a Value.")
         if tag.key in tags:

@@ -110,6 +110,38 @@ REFUSED: dict[str, tuple[tuple[LifecycleRule, ...], type[errors.S3Error], str]] 
         errors.InvalidRequest,
         "Found mixed 'Date' and 'Days' based Transition actions in lifecycle rule for filter '(prefix=)'",
     ),
+    "a class before one that comes earlier": (
+        (rule("a", transitions=(Transition(storage_class="STANDARD_IA", days=60), GLACIER_10)),),
+        errors.InvalidArgument,
+        "'Days' in the Transition action for StorageClass 'GLACIER' for filter '(prefix=a)' must be greater than "
+        "'Days' in the Transition action for StorageClass 'STANDARD_IA' for filter '(prefix=a)'",
+    ),
+    "two classes on one day": (
+        (
+            rule(
+                noncurrent_transitions=(
+                    NoncurrentTransition(storage_class="DEEP_ARCHIVE", days=5),
+                    NoncurrentTransition(storage_class="GLACIER", days=5),
+                ),
+            ),
+        ),
+        errors.InvalidArgument,
+        "'NoncurrentDays' in the NoncurrentVersionTransition action for StorageClass 'DEEP_ARCHIVE' for filter "
+        "'(prefix=)' must be greater than 'NoncurrentDays' in the NoncurrentVersionTransition action for StorageClass "
+        "'GLACIER' for filter '(prefix=)'",
+    ),
+    "two classes on one date": (
+        (
+            rule(
+                transitions=(
+                    Transition(storage_class="GLACIER", date=dt.date(2031, 1, 1)),
+                    Transition(storage_class="ONEZONE_IA", date=dt.date(2031, 1, 1)),
+                )
+            ),
+        ),
+        errors.InvalidArgument,
+        "'Date' in the Transition action for StorageClass 'GLACIER'",
+    ),
     "an end by date": (
         (rule(transitions=(GLACIER_10,), expiration=Expiration(date=dt.date(2031, 1, 1))),),
         errors.InvalidRequest,
