@@ -209,10 +209,10 @@ class Exchange:
             raise UnresolvableGrantByEmailAddress(email)
         return owner.id
 
-    def check_owner_id(self, owner_id: str) -> None:
+    def check_owner_id(self, owner_id: str, argument: str = "CanonicalUser/ID") -> None:
         if self.store.find_owner(owner_id) is None:
             raise RequestError(
-                "InvalidArgument", "Invalid id", fields={"ArgumentName": "CanonicalUser/ID", "ArgumentValue": owner_id}
+                "InvalidArgument", "Invalid id", fields={"ArgumentName": argument, "ArgumentValue": owner_id}
             )
 
     def check_source_owner(self, source: headers.CopySource) -> None:

@@ -80,8 +80,8 @@ def create_bucket(exchange: Exchange) -> Response:
         raise RequestError("NotImplemented", "The buckets of this store have one namespace for all accounts.")
     body = exchange.document()
     asked = parse(CreateBucketConfiguration, body) if body.strip() else CreateBucketConfiguration()
-    location, tags = asked.location_constraint, tags_in(asked.tags)
-    if location and not regions.is_location(location, exchange.config.region):
+    location, tags = asked.location_constraint or "", tags_in(asked.tags)
+    if asked.location_constraint is not None and not regions.is_location(location, exchange.config.region):
         raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
     acl, ownership = acl_request(headers, exchange), requested_ownership(exchange)
     object_lock = headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true"

@@ -17,6 +17,7 @@ from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import bodies, encryption, object_lock, post_policy
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.bodies import hurry
+from bleepstore_server.wire.documents.declare import malformed
 from bleepstore_server.wire.documents.objects import PostResponse
 from bleepstore_server.wire.documents.tagging import parse_tagging
 from bleepstore_server.wire.errors import RequestError
@@ -100,6 +101,8 @@ def _attributes(fields: Mapping[str, str]) -> ObjectAttributes:
     attributes = h.object_attributes(fields, decode=str)
     if "tagging" not in fields:
         return attributes
+    if not fields["tagging"]:
+        raise malformed("The field tagging is empty.")
     return attrs.evolve(attributes, tags=parse_tagging(fields["tagging"].encode()))
 
 

@@ -259,8 +259,7 @@ def announced_algorithm(fields: Mapping[str, str], trailers: Sequence[str], sent
     if trailers:
         trailing = FIELDS.get(trailers[0])
         if trailing is None:
-            message = f"The value specified in x-amz-trailer is not supported: {trailers[0]}"
-            raise RequestError("InvalidRequest", message)
+            raise RequestError("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
     if _SDK_ALGORITHM in fields:
         named = sdk_algorithm(fields, trailing or (sent.algorithm if sent else None))
         if named is not None and trailing is None and sent is None:

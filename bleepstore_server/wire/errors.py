@@ -160,6 +160,7 @@ ERRORS: dict[str, ErrorRow] = {
     "MetadataTooLarge": ErrorRow(400, "Your metadata headers exceed the maximum allowed metadata size"),
     "MethodNotAllowed": ErrorRow(405, "The specified method is not allowed against this resource."),
     "MissingContentLength": ErrorRow(411, "You must provide the Content-Length HTTP header."),
+    "MissingRequestBodyError": ErrorRow(400, "Request Body is empty"),
     "MissingSecurityHeader": ErrorRow(400, "Your request was missing a required header"),
     "NoSuchBucket": ErrorRow(404, "The specified bucket does not exist"),
     "NoSuchBucketPolicy": ErrorRow(404, "The bucket policy does not exist"),

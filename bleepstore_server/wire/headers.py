@@ -510,7 +510,7 @@ class Accounts(Protocol):
 
     def find_by_email(self, email: str) -> str: ...
 
-    def check_owner_id(self, owner_id: str) -> None: ...
+    def check_owner_id(self, owner_id: str, argument: str = ...) -> None: ...
 
 
 _ACL_HEADERS = frozenset({"x-amz-acl", *GRANT_HEADERS})
@@ -545,7 +545,7 @@ def _grant(item: str, permission: Permission, accounts: Accounts) -> Grant:
     value = value.strip().strip('"')
     match kind.strip().lower():
         case "id":
-            accounts.check_owner_id(value)
+            accounts.check_owner_id(value, "id")
             return Grant(value, permission)
         case "uri":
             return Grant(group_of(value), permission)

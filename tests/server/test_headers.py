@@ -39,8 +39,8 @@ class Everybody:
     def find_by_email(self, email: str) -> str:
         return f"id-of-{email}"
 
-    def check_owner_id(self, owner_id: str) -> None:
-        pass
+    def check_owner_id(self, owner_id: str, argument: str = "") -> None:
+        assert argument == "id"
 
 
 def request(headers: dict[str, str] | list[tuple[str, str]], **environ: Any) -> Request:

@@ -283,7 +283,7 @@ def document(elements: str) -> bytes:
 
 ENABLED = "<Filter/><Status>Enabled</Status>"
 BAD_DOCUMENTS = {
-    "no document": b"",
+    "no document": b"\n",
     "another document": b"<Tagging/>",
     "no number": document(f"{ENABLED}<Expiration><Days>x</Days></Expiration>"),
     "no date": document(f"{ENABLED}<Expiration><Date>soon</Date></Expiration>"),

@@ -85,6 +85,13 @@ def test_a_trailer_of_a_plain_put(wire: Wire) -> None:
     assert (found.body, found.headers["content-encoding"]) == (SMALL, "gzip")
 
 
+def test_a_trailer_of_no_checksum(wire: Wire) -> None:
+    headers = {"x-amz-decoded-content-length": "0", "x-amz-trailer": "x-amz-checksum-sha10"}
+    answer = wire.send("PUT", "/photos/k", b"0\r\n\r\n", headers, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    assert (answer.status, answer.code) == (400, "InvalidRequest")
+    assert answer.error["Message"] == "The value specified in the x-amz-trailer header is not supported"
+
+
 def test_a_body_of_unknown_length(wire: Wire) -> None:
     """Transfer-Encoding: chunked without a Content-Length, as boto3 sends it over HTTPS."""
     inner = b"5\r\nsmall\r\n0\r\n\r\n"

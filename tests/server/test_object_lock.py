@@ -115,7 +115,7 @@ def default(inner: str) -> bytes:
 @pytest.mark.parametrize(
     ("document", "code", "message"),
     [
-        (b"", "MalformedXML", None),
+        (b"", "MissingRequestBodyError", "Request Body is empty"),
         (b"<ObjectLock/>", "MalformedXML", None),
         (configuration("", ""), "MalformedXML", None),
         (configuration("", "<ObjectLockEnabled>Disabled</ObjectLockEnabled>"), "MalformedXML", None),

@@ -368,8 +368,12 @@ def test_acls_by_body(s3: S3Client) -> None:
         "Owner": {"ID": "alice-id"},
         "Grants": [{"Grantee": {"Type": "CanonicalUser", "ID": "nobody"}, "Permission": "READ"}],
     }
-    with failure("InvalidArgument", 400):
+    with failure("InvalidArgument", 400) as refused:
         s3.put_object_acl(Bucket="photos", Key="k", AccessControlPolicy=nobody)
+    assert refused["Error"]["ArgumentName"] == "CanonicalUser/ID"
+    with failure("InvalidArgument", 400) as refused:
+        s3.put_object_acl(Bucket="photos", Key="k", GrantRead="id=nobody")
+    assert refused["Error"]["ArgumentName"] == "id"
 
 
 def attempts(client: S3Client) -> dict[str, Any]:
@@ -522,7 +526,20 @@ def test_a_disabled_key_is_refused(server: Server, bob: S3Client) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["eu\nX-Evil: 1", "é", "x" * 65, "a b", "mars-north-1", "us-east-9", "eu", "Eu", "US", "EU-WEST-1", "eu-west-1a"],
+    [
+        "",
+        "eu\nX-Evil: 1",
+        "é",
+        "x" * 65,
+        "a b",
+        "mars-north-1",
+        "us-east-9",
+        "eu",
+        "Eu",
+        "US",
+        "EU-WEST-1",
+        "eu-west-1a",
+    ],
 )
 def test_a_location_is_the_name_of_a_region(server: Server, location: str) -> None:
     content = f"<LocationConstraint>{location}</LocationConstraint>"

@@ -179,7 +179,7 @@ def test_a_wrong_tag_set_is_refused(
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
+        b" ",
         b"<Tagging>",
         b"<Tags/>",
         b"<Tagging/>",

@@ -82,7 +82,7 @@ def test_a_bucket_has_no_versioning_until_it_is_set(s3: S3Client) -> None:
         ("<VersioningConfiguration><Status>On</Status></VersioningConfiguration>", "MalformedXML", 400),
         ("<VersioningConfiguration><Status/></VersioningConfiguration>", "MalformedXML", 400),
         ("<Versioning><Status>Enabled</Status></Versioning>", "MalformedXML", 400),
-        ("", "MalformedXML", 400),
+        ("", "MissingRequestBodyError", 400),
         (
             "<VersioningConfiguration><Status>Enabled</Status><MfaDelete>Enabled</MfaDelete></VersioningConfiguration>",
             "NotImplemented",

@@ -13,7 +13,7 @@ _REFUSED = "This store has no {} in a CreateBucketConfiguration."
 
 @document("CreateBucketConfiguration", refuses={name: _REFUSED.format(name) for name in ("Bucket", "Location")})
 class CreateBucketConfiguration:
-    location_constraint: str = element("LocationConstraint", TOKEN, default="")
+    location_constraint: str | None = element("LocationConstraint", TOKEN, default=None)
     tags: Sequence[Tag] = wrapped("Tags", "Tag", Tag, default=())
 
 

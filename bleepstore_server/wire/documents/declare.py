@@ -31,6 +31,8 @@ XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 #: A Complete of 10,000 parts has a tenth of a million. More, deep or wide, would take seconds of the processor.
 _MAX_TAGS = 160_000
+#: Operations on objects whose document S3 calls malformed if there is none.
+_MALFORMED_IF_EMPTY = frozenset({"CompleteMultipartUpload", "LegalHold", "Retention"})
 
 _Class = TypeVar("_Class")
 _Children = dict[str, list[Element]]
@@ -406,14 +408,18 @@ def render(value: Any) -> bytes:
 
 
 def parse(cls: type[_Class], body: bytes) -> _Class:
-    """A whole document that a client sent. Raises RequestError: MalformedXML, or NotImplemented for what it refuses."""
+    """A whole document that a client sent. Raises as `parse_root`, and RequestError: NotImplemented for what the
+    document refuses."""
     declaration = _declarations[cls]
     assert declaration.root is not None, f"{cls.__name__} is no document but a part of one"
     return cast("_Class", declaration.read(parse_root(declaration.root, body)))
 
 
 def parse_root(root: str, body: bytes) -> Element:
-    """The element that a whole document of this name is. Raises RequestError: MalformedXML."""
+    """The element that a whole document of this name is. Raises RequestError: MissingRequestBodyError for no bytes,
+    MalformedXML."""
+    if not body and root not in _MALFORMED_IF_EMPTY:
+        raise RequestError("MissingRequestBodyError")
     if body.count(b"<") > _MAX_TAGS:
         raise malformed(f"The document has more than {_MAX_TAGS} tags.")
     try:

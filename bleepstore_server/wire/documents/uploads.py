@@ -10,6 +10,7 @@ from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
     ENCODED,
     ETAG,
+    INTEGER,
     NUMBER,
     TIME,
     TOKEN,
@@ -21,6 +22,7 @@ from bleepstore_server.wire.documents.declare import (
     one_of,
 )
 from bleepstore_server.wire.documents.listings import CommonPrefix
+from bleepstore_server.wire.errors import RequestError
 
 MAX_PARTS = 10_000
 
@@ -41,11 +43,18 @@ class CopyPartResult:
 
 @document()
 class CompletedPartElement:
-    number: int = element("PartNumber", NUMBER)
+    number: int = element("PartNumber", INTEGER)
     etag: str = element("ETag", TOKEN)
     checksum: tuple[str, str] | None = one_of(CHECKSUMS, TOKEN, default=None)
 
     def part(self) -> CompletedPart:
+        """Raises RequestError: InvalidArgument for a number below 1."""
+        if self.number < 1:
+            raise RequestError(
+                "InvalidArgument",
+                "PartNumber must be >= 1",
+                fields={"ArgumentName": "PartNumber", "ArgumentValue": str(self.number)},
+            )
         return CompletedPart(number=self.number, etag=self.etag, checksum=checksum_of(self.checksum))
 
 
