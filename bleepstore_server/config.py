@@ -158,7 +158,9 @@ class ServerConfig(AppConfig):
         "worker processes; they share the store, and one in memory has one",
         validator=_at_least(1),
     )
-    threads: int = setting(8, "threads of each worker, for what takes longer than a commit", validator=_at_least(1))
+    threads: int = setting(
+        8, "threads of a worker that run at a time, for what takes longer than a commit", validator=_at_least(1)
+    )
     tls_cert: str | None = setting(None, "a certificate chain in PEM; serves HTTPS")
     tls_key: str | None = setting(None, "the certificate's private key in PEM")
     client_timeout: int = setting(30, "seconds that a client may stall while it sends or reads", validator=_at_least(1))

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import BinaryIO
 
 from bleepstore.errors import ObjectDamaged
+from bleepstore.store.verifying import Comparison
 from bleepstore_server.http1.connection import Connection
 from bleepstore_server.response import Headers, ObjectBody
 from bleepstore_server.wire.dates import http_date
@@ -34,15 +35,9 @@ _OF_THE_CONNECTION = frozenset(
     {"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding",
      "Upgrade"}
 )  # fmt: skip
-
-
-class _OfThread(threading.local):
-    def __init__(self) -> None:
-        #: What is compared before its descriptor is sent: nobody waits for a client between the two.
-        self.buffer = memoryview(bytearray(_COMPARED))
-
-
-_of_thread = _OfThread()
+#: Buffers for what is compared before its descriptor is sent. As nobody waits for a client between the two there are as
+#: many as threads that run at a time, and not as threads.
+_buffers: deque[memoryview] = deque()
 
 _ErrorInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
@@ -173,13 +168,9 @@ class Answer:
         if comparison is None:
             _send_file(connection, body, descriptor, offset, count)
             return
-        buffer = _of_thread.buffer
         for start in range(offset, offset + count, _PIECE):
             stop = min(start + _PIECE, offset + count)
-            for begin in range(start, stop, _COMPARED):
-                piece = buffer[: stop - begin]
-                _read(body, descriptor, piece)
-                comparison.update(piece)
+            _compare(body, descriptor, comparison, stop - start)
             if stop == offset + count:
                 comparison.finish()
             _send_file(connection, body, descriptor, start, stop - start)
@@ -209,10 +200,7 @@ class Answer:
         assert head is not None
         if comparison is not None and left <= _PIECE:
             offset = os.lseek(descriptor, 0, os.SEEK_CUR)
-            for begin in range(0, left, _COMPARED):
-                compared = _of_thread.buffer[: min(left - begin, _COMPARED)]
-                _read(body, descriptor, compared)
-                comparison.update(compared)
+            _compare(body, descriptor, comparison, left)
             comparison.finish()
             comparison = None
             os.lseek(descriptor, offset, os.SEEK_SET)
@@ -228,6 +216,19 @@ class Answer:
             self._connection.send(*((head, piece) if head else (piece,)))
             body.sent += len(piece)
             head = b""
+
+
+def _compare(body: ObjectBody, descriptor: int, comparison: Comparison, count: int) -> None:
+    """Compare the next bytes of a file with what was written."""
+    try:
+        buffer = _buffers.pop()
+    except IndexError:
+        buffer = memoryview(bytearray(_COMPARED))
+    for done in range(0, count, _COMPARED):
+        piece = buffer[: count - done]
+        _read(body, descriptor, piece)
+        comparison.update(piece)
+    _buffers.append(buffer)
 
 
 def _read(body: ObjectBody, descriptor: int, buffer: memoryview) -> None:

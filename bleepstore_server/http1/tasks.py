@@ -1,9 +1,13 @@
-"""Functions that wait for a client, or for a commit, without keeping a thread.
+"""Functions that wait for a client, or for a commit, without keeping others from running.
 
 A task runs in the thread of its hub until it ends or pauses; the hub then goes on with others, and switches back when
 somebody resumes the task. Each thread of the pool is a hub; one of them leads the event loop. A task never leaves its
 thread, so that what it has locked stays its own: but it must not pause with a lock held that other tasks of its thread
 may take.
+
+So a call that hangs holds all tasks of its thread. That is why a thread with a paused task takes no other call, as long
+as there may be more threads. How many of them run at a time is another matter, and bounded: a task that pauses has its
+thread give its turn to another.
 
 Greenlets do this: an app that speaks WSGI can only wait within a call.
 """
@@ -22,14 +26,20 @@ from greenlet import getcurrent, greenlet
 
 _log = logging.getLogger("bleepstore.server")
 
-#: If no thread of the pool has taken anything for so long, they count as held by a disk or a provider: at once if all
-#: together have used less than a part of a processor meanwhile, for who computes or is kept from it by others is merely
-#: slow. Then there are as many more of them, up to so many times the number that was asked for.
+#: If all threads that may run have been at the same for so long, they count as held by a disk or a provider: at once if
+#: together they have used less than a part of a processor meanwhile, for who computes or is kept from it by others is
+#: merely slow. Then as many more may run, up to so many times the number that was asked for.
 _IDLE_SECONDS, _IDLE_PART = 0.1, 0.02
 _HELD_SECONDS = 1.0
 _MAX_TIMES = 8
-#: So long a call waits for a thread once there are as many as there may be: if all of them hang, and if they are slow.
+#: So long a call waits for its turn once as many run as may: if all of them hang, and if they are slow.
 _WAIT_SECONDS, _PATIENT_SECONDS = 5.0, 60.0
+#: How many threads there may be beside those that lead. Once all have paused tasks, they get others to it.
+_MAX_THREADS = 256
+#: A thread that has had nothing to do for so long, and that nobody needs, ends.
+_KEEP_SECONDS = 2.0
+#: What has begun goes first; but a call that waits has its turn after so many of these.
+_MAX_IN_A_ROW = 8
 #: How many tasks of a thread wait for another call.
 _MAX_IDLE_TASKS = 32
 
@@ -81,21 +91,22 @@ class PoolThread(threading.Thread):
     def __init__(self, pool: Pool) -> None:
         super().__init__(name="bleepstore-pool", daemon=True)
         self._pool = pool
+        #: What it has to do when it is its turn.
         self.inbox: deque[Callable[[], object]] = deque()
-        self.wake = threading.Condition(pool.lock)
+        #: Locked while it is not its turn.
+        self.turn = threading.Lock()
+        self.turn.acquire()
         #: Tasks that have begun here and have not ended.
         self.task_count = 0
         self.idle_tasks: list[Task] = []
-        #: What `time.clock_gettime` tells its processor time by, once it runs.
-        self.clock: int | None = None
+        #: How many seconds it has computed, once it runs; where the system does not tell, the whole process.
+        self.processor_time: Callable[[], float] | None = None
         #: Whether it leads the loop.
         self.leads = False
 
     def post(self, call: Callable[[], object]) -> None:
         """Have the thread call this soon. Any thread may post."""
-        with self.wake:
-            self.inbox.append(call)
-            self.wake.notify()
+        self._pool.post(self, call)
 
     def make_task(self, call: Callable[[], object]) -> Task:
         """A task of this thread, called by itself, that has to begin."""
@@ -103,35 +114,57 @@ class PoolThread(threading.Thread):
         task.call = call
         return task
 
+    def begin(self, call: Callable[[], object]) -> None:
+        self.make_task(call).switch()
+
     def run(self) -> None:
-        if hasattr(time, "pthread_getcpuclockid"):
-            self.clock = time.pthread_getcpuclockid(threading.get_ident())
-        while (call := self._pool.next_call(self)) is not None:
+        clock = getattr(time, "pthread_getcpuclockid", None)
+        self.processor_time = partial(time.clock_gettime, clock(self.ident)) if clock else time.process_time
+        while (call := self._next_call()) is not None:
             try:
                 call()
             except Exception:  # noqa: BLE001  # a fault of ours ends one call, and no thread
                 _log.exception("a call failed in a thread of the pool")
+            self._pool.park(self)
+        while self.idle_tasks:
+            self.idle_tasks.pop().switch()  # without a call it ends; what is never switched to again is never freed
+
+    def _next_call(self) -> Callable[[], object] | None:
+        """What it does next, once it is its turn. None ends it."""
+        self.turn.acquire()
+        return self.inbox.popleft() if self.inbox else None
 
 
 class Pool:
-    """Threads for what may take long. Each has one thing to do at a time, and any number of tasks that wait."""
+    """Threads for what may take long, of which `size` run at a time. The others are parked: each has nothing to do, or
+    tasks that wait."""
 
     def __init__(self, size: int) -> None:
         self.lock = threading.Lock()
         self._size = size
-        #: Threads beside the `_size`: that of the loop, and those for threads that are held.
-        self._extra = 0
+        #: How many more may run, for those that are held; and how many lead the loop, or did and still hang, which
+        #: nobody counts among those that run.
         self._relief = 0
+        self._extra = 0
         self._threads: set[PoolThread] = set()
-        self._idle: list[PoolThread] = []
+        self._running: set[PoolThread] = set()
+        #: Parked threads: those without tasks, and since when, the last one last; those whose tasks are all paused; and
+        #: those that wait for their turn since one is resumed.
+        self._idle: dict[PoolThread, float] = {}
+        self._paused: set[PoolThread] = set()
+        self._ready: deque[PoolThread] = deque()
         #: Calls that wait for a thread, what to call if none comes in time, and since when they wait.
         self._new: deque[tuple[Callable[[], object], Callable[[], object], float]] = deque()
-        self._taken = 0
-        #: What was taken, and since when it is no more; what the threads had computed, and when.
-        self._looked_at = (0, 0.0)
-        self._computed = (0.0, 0.0)
-        #: When something was taken or computed last.
-        self._busy_at = 0.0
+        self._leads: deque[Callable[[PoolThread], object]] = deque()
+        #: How many threads went before the first of the new calls.
+        self._in_a_row = 0
+        #: Whether the system may have another thread for us, and whether the log says that it had none once.
+        self._may_start, self._is_told = True, False
+        #: What those had computed that ran at the last look, and have not parked since; and when that was.
+        self._look: dict[PoolThread, float] = {}
+        self._looked_at = 0.0
+        #: When one of those that keep others waiting began with something, and when one did or computed.
+        self._taken_at = self._busy_at = 0.0
         self._closed = False
 
     @property
@@ -143,23 +176,23 @@ class Pool:
     def thread_count(self) -> int:
         return len(self._threads)
 
+    # -- what there is to do
+
     def start(self, call: Callable[[], object], give_up: Callable[[], object]) -> None:
         """Run `call` as a task in one of the threads. If all are held for too long, `relieve` calls `give_up`
         instead."""
         with self.lock:
+            if not self._new:
+                self._in_a_row = 0
             self._new.append((call, give_up, time.monotonic()))
-            if self._idle:
-                self._idle.pop().wake.notify()
-            elif len(self._threads) < self._size + self._extra + self._relief:
-                self._start_thread()
+            self._dispatch()
 
     def lead(self, call: Callable[[PoolThread], object]) -> None:
-        """Have one thread more, and run `call` in it and in no task."""
+        """Run `call` in a thread and in no task, beside those that run."""
         with self.lock:
             self._extra += 1
-            thread = self._idle.pop() if self._idle else self._start_thread()
-            thread.inbox.append(partial(self._lead, thread, call))
-            thread.wake.notify()
+            self._leads.append(call)
+            self._dispatch()
 
     def _lead(self, thread: PoolThread, call: Callable[[PoolThread], object]) -> None:
         thread.leads = True
@@ -170,84 +203,148 @@ class Pool:
             with self.lock:
                 self._extra -= 1
 
-    def _start_thread(self) -> PoolThread:
-        thread = PoolThread(self)
-        self._threads.add(thread)
-        thread.start()
+    def post(self, thread: PoolThread, call: Callable[[], object]) -> None:
+        """Have a thread call this when it is its turn."""
+        with self.lock:
+            thread.inbox.append(call)
+            if thread in self._paused:
+                self._paused.discard(thread)
+            elif self._idle.pop(thread, None) is None:
+                return  # it looks itself, or is ready already
+            self._ready.append(thread)
+            self._dispatch()
+
+    def park(self, thread: PoolThread) -> None:
+        """Take a thread's turn, which has done what it had to do at the moment. Called by itself."""
+        with self.lock:
+            self._running.discard(thread)
+            self._look.pop(thread, None)
+            if self._closed:
+                self._end(thread)
+                return
+            if thread.inbox:
+                self._ready.append(thread)
+            elif thread.task_count:
+                self._paused.add(thread)
+            else:
+                self._idle[thread] = time.monotonic()
+            self._dispatch()
+
+    # -- who has to do it
+
+    def _dispatch(self) -> None:
+        """Have those run for whom there is something to do, as many as may. Called whenever either has changed."""
+        if self._closed:
+            return
+        while self._leads and (thread := self._find_thread()) is not None:
+            thread.inbox.append(partial(self._lead, thread, self._leads.popleft()))
+            thread.turn.release()
+        while len(self._running) < self._size + self._relief:
+            is_new_turn = self._new and not (self._ready and self._in_a_row < _MAX_IN_A_ROW)
+            if is_new_turn and len(self._running) < self._limit and (found := self._find_thread()) is not None:
+                self._in_a_row = 0
+                found.inbox.append(partial(found.begin, self._new.popleft()[0]))
+                self._run(found)
+            elif self._ready:
+                self._in_a_row += 1
+                self._run(self._ready.popleft())
+            else:
+                break
+
+    @property
+    def _limit(self) -> int:
+        """How many may run so that a new call may begin. What has begun has its thread, and runs beyond that."""
+        return min(self._size + self._relief, self._size * _MAX_TIMES)
+
+    def _run(self, thread: PoolThread) -> None:
+        self._running.add(thread)
+        thread.turn.release()
+
+    def _find_thread(self) -> PoolThread | None:
+        """A parked thread for another call: one without tasks, or a new one, or where there may be no more one with as
+        few tasks as there is. None if all run."""
+        if self._idle:
+            return self._idle.popitem()[0]
+        if len(self._threads) < _MAX_THREADS + self._extra and self._may_start:
+            thread = PoolThread(self)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no more
+                self._may_start = False  # until `relieve`
+                if not self._is_told:
+                    _log.warning("the system gives a worker no more than %d threads: %s", len(self._threads), error)
+                self._is_told = True
+            else:
+                self._threads.add(thread)
+                return thread
+        if not self._paused:
+            return None
+        thread = min(self._paused, key=lambda one: one.task_count)
+        self._paused.discard(thread)
         return thread
 
+    def _end(self, thread: PoolThread) -> None:
+        """Have a parked thread end."""
+        self._threads.discard(thread)
+        thread.inbox.clear()
+        thread.turn.release()
+
+    # -- if they hang
+
     def relieve(self) -> None:
-        """Have more threads if all seem to be held, or give up what has waited for too long for one where there may be
-        no more. Called several times a second."""
+        """Have more threads run if all seem to be held, or give up what has waited for too long where no more may.
+        Called several times a second."""
         late: list[Callable[[], object]] = []
         with self.lock:
             now = time.monotonic()
-            if self._relief and len(self._idle) > self._size:  # those that are not held are enough without them
+            self._may_start = True
+            if not self._new and len(self._running) < self._relief:  # those that are not held are enough without them
                 self._relief -= self._size
-                for thread in self._idle:
-                    thread.wake.notify()
-            if not self._new or self._looked_at[0] != self._taken:
-                self._look(now)
-            elif self._are_held(now):
-                if self._relief < self._size * (_MAX_TIMES - 1):
-                    self._look(now)
+            self._end_idle(now)
+            limit, is_all = self._limit, len(self._look) >= self._size + self._relief
+            if self._are_held(now):
+                if limit < self._size * _MAX_TIMES or (self._ready and is_all):
                     self._relief += self._size
-                    for _ in range(min(self._size, len(self._new))):
-                        self._start_thread()
-                else:
+                if limit == self._size * _MAX_TIMES:
                     patience = _WAIT_SECONDS if now - self._busy_at > _WAIT_SECONDS else _PATIENT_SECONDS
                     while self._new and now - self._new[0][2] > patience:
                         late.append(self._new.popleft()[1])
+            self._dispatch()
         for give_up in late:
             give_up()
 
-    def _look(self, now: float) -> None:
-        self._looked_at = (self._taken, now)
-        self._computed = (self._processor_time() if self._new else 0.0, now)
-        self._busy_at = now
-
     def _are_held(self, now: float) -> bool:
-        """Whether a disk or a provider seems to hold the threads, which have taken nothing since the last look."""
-        before, since = self._computed
-        if now - since < _IDLE_SECONDS:
+        """Whether a disk or a provider seems to hold those that run, while others wait."""
+        look, since = self._look, now - self._looked_at
+        is_moving = not (self._new or self._ready) or len(look) < min(self._limit, len(self._running))
+        if is_moving:
+            self._taken_at = self._busy_at = now
+        elif since < _IDLE_SECONDS:
             return False
-        computed = self._processor_time()
-        self._computed = (computed, now)
-        if computed - before >= _IDLE_PART * (now - since):
+        times = {thread: thread.processor_time() for thread in self._running if thread.processor_time is not None}
+        self._look, self._looked_at = times, now
+        if is_moving:
+            return False
+        if sum(times[thread] - before for thread, before in look.items()) >= _IDLE_PART * since:
             self._busy_at = now
-        return self._busy_at < now or now - self._looked_at[1] > _HELD_SECONDS
+        return self._busy_at < now or now - self._taken_at > _HELD_SECONDS
 
-    def _processor_time(self) -> float:
-        """Seconds that the threads have computed, but for who leads the loop. Where the system does not tell, all of
-        the process."""
-        if not hasattr(time, "pthread_getcpuclockid"):
-            return time.process_time()
-        clocks = [thread.clock for thread in self._threads if not thread.leads]
-        return sum(time.clock_gettime(clock) for clock in clocks if clock is not None)
-
-    def next_call(self, thread: PoolThread) -> Callable[[], object] | None:
-        """What a thread does next: what it has begun goes first. None ends it."""
-        with self.lock:
-            while not self._closed:
-                if thread.inbox:
-                    if self._new and self._idle:  # it may have been woken for that
-                        self._idle.pop().wake.notify()
-                    return thread.inbox.popleft()
-                if self._new:
-                    self._taken += 1
-                    return thread.make_task(self._new.popleft()[0]).switch
-                if len(self._threads) > self._size + self._extra + self._relief and not thread.task_count:
-                    break
-                self._idle.append(thread)
-                thread.wake.wait()
-                if thread in self._idle:
-                    self._idle.remove(thread)
-            self._threads.discard(thread)
-        return None
+    def _end_idle(self, now: float) -> None:
+        """Have those end that nobody has needed for some time."""
+        idle = self._idle
+        while idle and len(idle) + len(self._running) > self._size + self._relief:
+            thread = next(iter(idle))
+            if now - idle[thread] < _KEEP_SECONDS:
+                break
+            del idle[thread]
+            self._end(thread)
 
     def close(self) -> None:
         """Have the threads end when they have nothing to do at the moment. Tasks that wait are dropped."""
         with self.lock:
             self._closed = True
-            for thread in self._idle:
-                thread.wake.notify()
+            for thread in (*self._idle, *self._paused, *self._ready):
+                self._end(thread)
+            self._idle.clear()
+            self._paused.clear()
+            self._ready.clear()
