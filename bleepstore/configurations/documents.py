@@ -119,8 +119,7 @@ EVENT = choice(
 #: The same without "s3:" and without patterns.
 EVENT_NAMES = frozenset(event.removeprefix("s3:") for event in EVENT.choices if not event.endswith("*"))
 #: Amazon shows them with a capital, and takes both.
-_FILTER_NAME = choice("prefix", "suffix", "Prefix", "Suffix")
-_KEY_FILTER = structure(Key=structure(FilterRules=ListOf(structure(Name=_FILTER_NAME, Value=OPEN_TEXT))))
+_KEY_FILTER = structure(Key=structure(FilterRules=ListOf(structure(Name=OPEN_TEXT, Value=OPEN_TEXT))))
 
 
 def _notified(destination: str) -> ListOf:

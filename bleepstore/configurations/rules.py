@@ -243,6 +243,10 @@ def _check_notification(_bucket: str, document: Document) -> None:
         rules = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
         if any(len(rule) < 2 for rule in rules):
             raise MalformedConfiguration("A FilterRule has a Name and a Value.")
+        for rule in rules:
+            if rule["Name"].lower() not in ("prefix", "suffix"):
+                message = "filter rule name must be either prefix or suffix"
+                raise InvalidArgument(message, "FilterRule.Name", rule["Name"])
         names = [rule["Name"].lower() for rule in rules]
         for name in ("prefix", "suffix"):
             if names.count(name) > 1:

@@ -8,6 +8,7 @@ from bleepstore.model import MAX_PAGE
 from bleepstore.pages import ObjectPage, VersionPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
+from bleepstore_server.wire import regions
 from bleepstore_server.wire.documents.listings import (
     NO_STATUSES,
     ListBucketResult,
@@ -69,6 +70,16 @@ def _page(exchange: Exchange, after: str, limit: int, start_after: str = "") -> 
     )
 
 
+def _answer(exchange: Exchange, page: object) -> Response:
+    """A page with the region of its bucket, which S3 sends here as with HeadBucket."""
+    response = xml(page)
+    bucket = exchange.store.engine.catalog.find_bucket(exchange.bucket)
+    if bucket is not None:
+        region = regions.region_of(bucket.location, exchange.config.region)
+        response.headers.append(("x-amz-bucket-region", region))
+    return response
+
+
 def list_objects(exchange: Exchange) -> Response:
     query = exchange.request.query
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
@@ -76,7 +87,8 @@ def list_objects(exchange: Exchange) -> Response:
     marker = marker_of(exchange, "marker") or ""
     page = _page(exchange, marker, limit)
     encode, delimiter = encoder(encoding), query.get("delimiter", "")
-    return xml(
+    return _answer(
+        exchange,
         ListBucketResult(
             name=exchange.bucket,
             prefix=encode(query.get("prefix", "")),
@@ -90,7 +102,7 @@ def list_objects(exchange: Exchange) -> Response:
             is_truncated=page.next_key is not None,
             contents=contents(page.rows, encode, exchange.store.display_name, restore_statuses(exchange, page)),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
-        )
+        ),
     )
 
 
@@ -109,7 +121,8 @@ def list_objects_v2(exchange: Exchange) -> Response:
     page = _page(exchange, "" if token is None else decode_token(token), limit, start_after or "")
     encode, delimiter = encoder(encoding), query.get("delimiter", "")
     names = exchange.store.display_name if query.get("fetch-owner", "").lower() == "true" else None
-    return xml(
+    return _answer(
+        exchange,
         ListBucketResultV2(
             name=exchange.bucket,
             prefix=encode(query.get("prefix", "")),
@@ -123,5 +136,5 @@ def list_objects_v2(exchange: Exchange) -> Response:
             is_truncated=page.next_key is not None,
             contents=contents(page.rows, encode, names, restore_statuses(exchange, page)),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
-        )
+        ),
     )

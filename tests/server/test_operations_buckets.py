@@ -104,6 +104,8 @@ def test_locations(s3: S3Client, location: Any, region: str) -> None:
     assert made["Location"] == f"{s3.meta.endpoint_url}/photos/"
     assert s3.get_bucket_location(Bucket="photos")["LocationConstraint"] == location
     assert s3.head_bucket(Bucket="photos")["BucketRegion"] == region
+    for page in (s3.list_objects(Bucket="photos"), s3.list_objects_v2(Bucket="photos")):
+        assert page["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == region
     assert s3.list_buckets()["Buckets"][0]["BucketRegion"] == region
     assert len(s3.list_buckets(BucketRegion=region)["Buckets"]) == 1
     assert s3.list_buckets(BucketRegion="sa-east-1")["Buckets"] == []
