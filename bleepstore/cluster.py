@@ -27,6 +27,7 @@ from bleepstore.catalog.apply import REMEMBERED_REQUESTS
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.copying import make_file_durable
 from bleepstore.catalog.sqlite.snapshot import hash_of, write_copy
+from bleepstore.cleanup import on_error
 from bleepstore.clock import SteadyClock
 from bleepstore.cluster_status import ClusterStatus
 from bleepstore.codec import MalformedRecord, decode_command, encode_command, encode_result
@@ -430,12 +431,9 @@ def open_member(
     """
 
     log = open_log(folder / _LOG)
-    try:
+    with on_error(log.close):
         state_machine = CatalogStateMachine(folder, log.snapshot().name)
-    except BaseException:
-        log.close()
-        raise
-    try:
+    with on_error(log.close, state_machine.close):
         node = Node(
             log,
             state_machine,
@@ -444,10 +442,6 @@ def open_member(
             host=Host(rng=rng, free_bytes=SpaceReserve(folder).free_bytes),
             on_failure=on_failure,
         )
-    except BaseException:
-        log.close()
-        state_machine.close()
-        raise
     state_machine.remove_others()
     node.start()
     return Member(node, state_machine, RaftCommitter(node, state_machine))
@@ -478,12 +472,9 @@ class LocalCluster:
         self.members: dict[NodeId, Member] = {}
         for node in self.ids:
             _set_up(folder / node, self.cluster, node, voters=self.ids)
-        try:
+        with on_error(self.close):
             for node in self.ids:
                 self.start(node)
-        except BaseException:
-            self.close()
-            raise
 
     def start(self, node: NodeId) -> Member:
         """Start a member that is down."""

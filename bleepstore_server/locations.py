@@ -26,6 +26,7 @@ import attrs
 from defusedxml.ElementTree import fromstring
 
 from bleepstore.backends.base import CHUNK
+from bleepstore.cleanup import on_error
 from bleepstore.digests import Algorithm, Hasher, PartsEtag, encode_value, new_hasher
 from bleepstore.errors import StoreError
 
@@ -249,7 +250,7 @@ class Directory:
             # It would be replaced: a device by a file, which then is what all others write to.
             raise NotTransferred("what has this name is no file, such as a device: nothing is written to it")
         partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
-        try:
+        with on_error(lambda: partial.unlink(missing_ok=True)):
             with partial.open("xb") as file:
                 while chunk := body.read(CHUNK):
                     file.write(chunk)
@@ -259,9 +260,6 @@ class Directory:
             if path.is_dir():
                 raise NotTransferred("there is a folder of this name: no file can have it too")
             partial.rename(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
 
     def remove(self, entry: LocationEntry) -> None:
         path = self._path(entry.key)

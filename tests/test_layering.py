@@ -23,7 +23,7 @@ BASE = frozenset(
         "errors", "posix", "clock", "object_lock", "encryption", "model", "preconditions", "pages", "attributes",
         "bucket_settings", "names", "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
         "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
-        "inventory", "replication", "cluster_status", "values", "threads",
+        "inventory", "replication", "cluster_status", "values", "threads", "cleanup",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -40,10 +40,11 @@ ALLOWED: dict[str, frozenset[str]] = {
     "events": frozenset(),
     "values": frozenset(),
     "threads": frozenset(),
+    "cleanup": frozenset(),
     "replication": frozenset(),
     "cluster_status": frozenset(),
-    "senders": frozenset({"errors", "events"}),
-    "remotes": frozenset({"errors", "model", "encryption", "senders"}),
+    "senders": frozenset({"errors", "events", "cleanup"}),
+    "remotes": frozenset({"errors", "model", "encryption", "senders", "cleanup"}),
     "website": frozenset(),
     "access_log": frozenset(),
     "inventory": frozenset({"configurations", "encryption", "model"}),
@@ -82,7 +83,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},
     "committer": BASE | {"commands", "catalog"},
-    "backends": frozenset({"errors", "posix", "threads", "model", "encryption", "sealing"}),
+    "backends": frozenset({"errors", "posix", "threads", "cleanup", "model", "encryption", "sealing"}),
     "jobs": BASE | {"commands", "catalog", "committer", "backends", "senders"},
     "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing", "senders", "remotes"},
     "filesystem": BASE | {"commands", "store"},

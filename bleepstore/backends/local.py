@@ -37,6 +37,7 @@ from typing import BinaryIO, cast
 
 from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.local_readers import FileSpan, locked_manifest, open_parts
+from bleepstore.cleanup import on_error
 from bleepstore.errors import BlobBusy, BlobNotFound, StoreReadOnly, refusal_of
 from bleepstore.model import UploadToken
 from bleepstore.posix import fcntl
@@ -218,7 +219,7 @@ class LocalBackend:
 
     def _write(self, new_id: Callable[[], BlobId], chunks: Iterable[bytes]) -> StoredBlob:
         temporary = self._new_temporary()
-        try:
+        with on_error(lambda: temporary.unlink(missing_ok=True)):
             with _report_disk(), temporary.open("xb", buffering=0) as file:
                 descriptor = file.fileno()
                 begun = written = size = 0
@@ -237,9 +238,6 @@ class LocalBackend:
                 os.fsync(file.fileno())
             with _report_disk():
                 return self._publish(temporary, new_id)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         return self._write(spec.new_id, chunks)
@@ -278,14 +276,11 @@ class LocalBackend:
                 return self._gather(spec, [(source / f"{n:05d}", size) for n, size in enumerate(reader.sizes, 1)])
         temporary = self._new_temporary()
         try:
-            with _report_disk():
+            with on_error(lambda: temporary.unlink(missing_ok=True)), _report_disk():
                 self._link(source, temporary)
                 return self._publish(temporary, spec.new_id)
         except FileNotFoundError:
             raise BlobNotFound(handle) from None
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         try:

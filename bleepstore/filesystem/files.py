@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import attrs
 from fsspec.spec import AbstractBufferedFile
 
-from bleepstore.errors import S3Error
-from bleepstore.filesystem.refusals import as_os_error, told_as_os_errors
+from bleepstore.cleanup import on_error
+from bleepstore.filesystem.refusals import told_as_os_errors
 from bleepstore.model import (
     MAX_PART,
     MIN_PART,
@@ -165,11 +165,8 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
         self._initiate_upload()
         self.offset = 0
         assert self._upload is not None
-        try:
+        with on_error(self.discard):
             self._parts = copy_parts(store, version, self._upload)
-        except BaseException:
-            self.discard()
-            raise
 
     def _initiate_upload(self) -> None:
         if self._upload is None:
@@ -198,7 +195,7 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
     def _upload_chunk(self, final: bool = False) -> bool:
         assert self._upload is not None
         view = self.buffer.getbuffer()
-        try:
+        with on_error(self.discard), told_as_os_errors(self.path), view:
             for start in range(0, max(len(view), 1), MAX_PART):
                 if final and not len(view) and self._parts:
                     break
@@ -210,13 +207,6 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
                     view[start : start + MAX_PART],
                 )
                 self._parts.append(CompletedPart(number=part.number, etag=part.etag))
-        except BaseException as error:
-            self.discard()
-            if isinstance(error, S3Error):
-                raise as_os_error(error, self.path) from error
-            raise
-        finally:
-            view.release()
         if len(self._parts) % _PARTS_OF_ONE_SIZE == 0:
             self.blocksize *= 2
         if final and self.autocommit:
@@ -225,18 +215,14 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
 
     def commit(self) -> None:
         """Show the object; `close` does it, other than in a transaction. Raises FileExistsError, OSError."""
-        upload, self._upload = self._upload, None
+        upload = self._upload
         if upload is None:
             return
-        try:
-            with told_as_os_errors(self.path):
-                self.fs.store.complete_upload(
-                    self._bucket, self._key, upload.upload_id, self._parts, condition=self._condition
-                )
-        except BaseException:
-            self._upload = upload
-            self.discard()
-            raise
+        with on_error(self.discard), told_as_os_errors(self.path):
+            self.fs.store.complete_upload(
+                self._bucket, self._key, upload.upload_id, self._parts, condition=self._condition
+            )
+        self._upload = None
 
     def discard(self) -> None:
         """Write nothing, and give back what was sent."""

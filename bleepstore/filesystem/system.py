@@ -16,6 +16,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.spec import AbstractFileSystem
 from fsspec.utils import isfilelike, stringify_path, tokenize
 
+from bleepstore.cleanup import on_error
 from bleepstore.commands import DeleteEntry
 from bleepstore.errors import BucketAlreadyOwnedByYou, InvalidRange, NoSuchBucket, NotFound
 from bleepstore.filesystem.entries import (
@@ -329,13 +330,9 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
                 return
             target = Path(lpath)
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with target.open("wb") as file:
-                    pour(iter(lambda: stored.read(_CHUNK), b""), file.write, callback)
-            except BaseException:
-                if target.is_file():
-                    target.unlink()
-                raise
+            file = target.open("wb")
+            with on_error(lambda: target.unlink() if target.is_file() else None), file:
+                pour(iter(lambda: stored.read(_CHUNK), b""), file.write, callback)
 
     # -- writing
 
@@ -445,11 +442,8 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
 
     def _copy_large(self, version: ObjectVersion, bucket: str, key: str) -> None:
         upload = self.store.create_upload(bucket, key, attributes=copied_attributes(version.attributes))
-        try:
+        with on_error(lambda: self.store.abort_upload(bucket, key, upload.upload_id)):
             self.store.complete_upload(bucket, key, upload.upload_id, copy_parts(self.store, version, upload))
-        except BaseException:
-            self.store.abort_upload(bucket, key, upload.upload_id)
-            raise
 
     # -- removing
 

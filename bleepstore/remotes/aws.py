@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
 
+from bleepstore.cleanup import on_error
 from bleepstore.encryption import EncryptionKind
 from bleepstore.errors import StoreError
 from bleepstore.model import MAX_PARTS, STANDARD, ObjectAttributes, ObjectVersion
@@ -101,7 +102,7 @@ class S3Bucket:
             **self._name(key),
             "UploadId": self._client.create_multipart_upload(**fields, ChecksumAlgorithm="CRC32")["UploadId"],
         }
-        try:
+        with on_error(lambda: self._client.abort_multipart_upload(**upload)):
             parts: list[dict[str, Any]] = []
             while piece := body.read(part_size):
                 number = len(parts) + 1
@@ -109,9 +110,6 @@ class S3Bucket:
                 parts.append({"PartNumber": number, "ETag": part["ETag"], "ChecksumCRC32": part.get("ChecksumCRC32")})
             done = [{name: value for name, value in part.items() if value is not None} for part in parts]
             return self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": done})
-        except BaseException:
-            self._client.abort_multipart_upload(**upload)
-            raise
 
     def update(self, key: str, version_id: str | None, version: ObjectVersion) -> None:
         named = self._name(key) | ({} if version_id is None else {"VersionId": version_id})

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import attrs
 
+from bleepstore.cleanup import on_error
 from bleepstore.senders.messages import Message
 from bleepstore.senders.sender import SendError
 
@@ -118,11 +119,8 @@ class ConnectedSender:
         return self._send_on(self._connection, batch)
 
     def _send_on(self, connection: Connection, batch: Batch) -> None:
-        try:
+        with on_error(self.close):
             connection.send(batch)
-        except BaseException:
-            self.close()
-            raise
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

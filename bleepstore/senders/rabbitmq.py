@@ -13,6 +13,7 @@ from typing import Any
 import pika
 from pika.exceptions import AMQPChannelError, AMQPError, ConnectionClosedByClient
 
+from bleepstore.cleanup import on_error
 from bleepstore.errors import StoreError
 from bleepstore.senders.address import CREDENTIALS, Address, parse_address
 from bleepstore.senders.connected import Batch, ConnectedSender, ConnectionLost, Numbered
@@ -53,11 +54,8 @@ class _Connection:
             on_open_error_callback=self._lost,
             on_close_callback=self._lost,
         )
-        try:
+        with on_error(self.close):
             self._run(seconds + _CLOSING)  # the client itself gives up after `seconds`
-        except BaseException:
-            self.close()
-            raise
 
     def _opened(self, channel: Any) -> None:
         channel.add_on_close_callback(self._refused)

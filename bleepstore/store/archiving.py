@@ -37,6 +37,7 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.archive import RestoredCatalog, restoring
 from bleepstore.catalog.sqlite.copying import make_file_durable, open_private
 from bleepstore.catalog.sqlite.snapshot import write_copy
+from bleepstore.cleanup import on_error
 from bleepstore.digests import Digester, PartsEtag
 from bleepstore.errors import (
     ArchiveDamaged,
@@ -80,7 +81,7 @@ class Archives:
         if path.exists():
             raise FileExistsError(f"{path} exists: a backup never replaces a file")
         partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
-        try:
+        with on_error(lambda: partial.unlink(missing_ok=True)):
             with self._forks.snapshot() as snapshot, open_private(partial) as raw:
                 folder = snapshot.folder
                 with contextlib.ExitStack() as stack:
@@ -101,9 +102,6 @@ class Archives:
                 os.fsync(raw.fileno())
             partial.rename(path)
             make_file_durable(path.parent)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
         if damaged:
             raise BackupIncomplete(str(path), damaged)
 

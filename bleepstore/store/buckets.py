@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from bleepstore.access import AclRequest, Action, Caller, CannedAcl, authorize_new_bucket, is_allowed, make_acl
 from bleepstore.acl_rules import check_enforceable, check_public, is_enforced
+from bleepstore.cleanup import on_error
 from bleepstore.commands import CreateBucket, DeleteBucket
 from bleepstore.errors import (
     AccessDenied,
@@ -84,13 +85,10 @@ class Buckets:
         result = self._engine.committer.submit(command)
         if isinstance(result, S3Error) and not isinstance(result, BucketAlreadyOwnedByYou):
             raise result
-        try:
+        made_now = () if isinstance(result, S3Error) else (lambda: self._delete_created(command),)
+        with on_error(*made_now):  # a bucket without a container must not be seen
             # Once more: a deletion that came before may have removed the container since.
             self._engine.backend.create_bucket(bucket, known=True)
-        except Exception:  # whatever it was, a bucket without a container must not be seen
-            if not isinstance(result, S3Error):
-                self._delete_created(command)
-            raise
         if isinstance(result, S3Error):
             raise result
         return self._engine.find_bucket(bucket)

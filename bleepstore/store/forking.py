@@ -26,6 +26,7 @@ from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.copying import HeldCatalog, make_file_durable, open_private
 from bleepstore.catalog.sqlite.shared import Mark, write_mark
+from bleepstore.cleanup import on_error
 from bleepstore.clock import SeededBytes, SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
@@ -166,18 +167,14 @@ class Forks:
 
     def _copy_to_memory(self, catalog: Catalog) -> tuple[Catalog, MemoryBackend]:
         copied = Catalog(None)
-        try:
-            with catalog.hold() as source, copied.hold() as target:
-                if isinstance(self._engine.backend, MemoryBackend):
-                    target.copy_from(source)
-                    return copied, self._engine.backend.copy()
-                assert isinstance(self._engine.backend, LocalBackend)
-                assert catalog.path is not None
-                target.copy_without_data(catalog.path)
-                return copied, MemoryBackend(underlay=LocalUnderlay(catalog, self._engine.backend))
-        except BaseException:
-            copied.close()
-            raise
+        with on_error(copied.close), catalog.hold() as source, copied.hold() as target:
+            if isinstance(self._engine.backend, MemoryBackend):
+                target.copy_from(source)
+                return copied, self._engine.backend.copy()
+            assert isinstance(self._engine.backend, LocalBackend)
+            assert catalog.path is not None
+            target.copy_without_data(catalog.path)
+            return copied, MemoryBackend(underlay=LocalUnderlay(catalog, self._engine.backend))
 
     def _copy_to_folder(self, catalog: Catalog, backend: LocalBackend, root: Path, *, as_another: bool = False) -> None:
         if root.exists() and any(root.iterdir()):

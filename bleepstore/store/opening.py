@@ -15,6 +15,7 @@ from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.shared import MarkFile, read_mark
+from bleepstore.cleanup import on_error
 from bleepstore.clock import SeededBytes, Stamps, SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StorageFull, StoreError
@@ -114,7 +115,7 @@ def open_folder(root: Path, settings: Settings) -> Engine:
     settings = settings.with_inline_limit(INLINE_LIMIT)
     clock = SteadyClock(settings.clock)
     lock = FolderLock.open(root)
-    try:
+    with on_error(lock.close):
         is_alone = lock.acquire()
         if (root / GATEWAY_FILE).exists():
             url = json.loads((root / GATEWAY_FILE).read_text())["url"]
@@ -127,10 +128,7 @@ def open_folder(root: Path, settings: Settings) -> Engine:
         catalog = Catalog(root / "catalog.db", is_alone=is_alone)
         engine = assemble(settings, clock, catalog, backend, lock)
         engine.sweeping.orphans.keep_while(lock.is_replaced)  # the blobs of another store are none of ours
-    except BaseException:
-        lock.close()
-        raise
-    try:
+    with on_error(engine.close):
         identity = catalog.identify()
         check_blobs_belong(root, identity[0])
         if is_alone:
@@ -140,9 +138,6 @@ def open_folder(root: Path, settings: Settings) -> Engine:
             is_recovered = is_of(mark, *identity)  # or the first process has yet to find space for it
         if is_recovered:
             keep_mark(catalog, root, identity[0], clock)
-    except BaseException:
-        engine.close()
-        raise
     return engine
 
 
@@ -159,20 +154,13 @@ def open_read_only(root: Path, settings: Settings) -> Engine:
     if (root / GATEWAY_FILE).exists():
         raise StoreError(f"{root} is the catalog of a store at a provider: read_only is for the directory of a store")
     lock = FolderLock.open_read_only(root)
-    try:
+    with on_error(lock.close):
         lock.share()
         clock = SteadyClock(settings.clock)
         catalog = Catalog(root / "catalog.db", read_only=True)
-        try:
-            with catalog.read() as reader:
-                check_blobs_belong(root, reader.catalog_id())
-        except BaseException:
-            catalog.close()
-            raise
+        with on_error(catalog.close), catalog.read() as reader:
+            check_blobs_belong(root, reader.catalog_id())
         return assemble(settings, clock, catalog, ReadOnlyBackend(root, clock=clock), lock)
-    except BaseException:
-        lock.close()
-        raise
 
 
 def open_catalog(root: Path, *, encryption_keys: KeyService | str | os.PathLike[str] | None = None) -> Engine:

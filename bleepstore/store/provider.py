@@ -14,6 +14,7 @@ from bleepstore.backends.gateway.retry import Outage, ProviderBusy, ProviderUnav
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.shared import read_mark
+from bleepstore.cleanup import on_error
 from bleepstore.clock import SteadyClock
 from bleepstore.errors import BucketAlreadyExists, S3Error, StoreError
 from bleepstore.store.adopting import TAKEN_OVER_FILE, Adoption, is_adopting
@@ -40,20 +41,14 @@ def open_at_provider(url: str, settings: Settings, provider: ProviderSettings) -
 def _open_in_memory(gateway: GatewaySettings, settings: Settings) -> Engine:
     """With a catalog that is made anew, of all that is stored there."""
     backend = open_gateway(gateway)
-    try:
+    with on_error(backend.close):
         _check(backend, patiently=False)
         engine = assemble(settings, SteadyClock(settings.clock), Catalog(None), backend)
-    except BaseException:
-        backend.close()
-        raise
-    try:
+    with on_error(engine.close):
         engine.sweeping.orphans.keep_while(lambda: True)  # what this catalog does not know may be another's
         adoption = Adoption(engine)
         for bucket in adoption.adoptable_buckets():
             adoption.adopt(bucket)
-    except BaseException:
-        engine.close()
-        raise
     return engine
 
 
@@ -63,21 +58,15 @@ def _open_in_folder(gateway: GatewaySettings, root: Path, settings: Settings, ta
 
     clock = SteadyClock(settings.clock)
     lock = FolderLock.open(root)
-    try:
+    with on_error(lock.close):
         backend = open_gateway(gateway)
-        try:
+        with on_error(backend.close):
             is_there = _check(backend, patiently=(root / GATEWAY_FILE).exists() and not take_over)
             is_alone = lock.acquire()
             _claim(root, gateway, backend, has_bucket, take_over, is_there)
             catalog = Catalog(root / "catalog.db", is_alone=is_alone)
             engine = assemble(settings, clock, catalog, backend, lock)
-        except BaseException:
-            backend.close()
-            raise
-    except BaseException:
-        lock.close()
-        raise
-    try:
+    with on_error(engine.close):
         _keep_mark(catalog, root, gateway.url, clock)
         # What this catalog does not know may be another's.
         engine.sweeping.orphans.keep_while(lambda: not is_there or is_adopting(root))
@@ -85,9 +74,6 @@ def _open_in_folder(gateway: GatewaySettings, root: Path, settings: Settings, ta
             _claim_buckets(engine, backend)
         if is_alone:
             lock.share()
-    except BaseException:
-        engine.close()
-        raise
     return engine
 
 

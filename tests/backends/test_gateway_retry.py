@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from bleepstore.backends.gateway.retry import Retry, Transient, slow_down, unavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway
+from bleepstore.backends.gateway.streams import ResumingReader
 from bleepstore.backends.watching import CallOutcome
 from bleepstore.errors import ServiceUnavailable, SlowDown
 from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY
@@ -167,3 +169,19 @@ def test_no_attempt_waits_longer_than_what_is_left(
         gateway.check()
     assert waits
     assert all(wait <= 0.3 for wait in waits)
+
+
+class _Broken:
+    """A connection that breaks, and cannot be closed either."""
+
+    def read(self, _size: int) -> bytes:
+        raise TimeoutError
+
+    def close(self) -> None:
+        raise OSError("it cannot be closed")
+
+
+def test_a_connection_that_cannot_be_closed_is_replaced_all_the_same(retry: Retry) -> None:
+    reader = ResumingReader(lambda position: io.BytesIO(b"data"[position:]), 0, 4, retry, first=_Broken())
+    with reader:
+        assert reader.read() == b"data"

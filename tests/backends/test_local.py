@@ -101,6 +101,21 @@ def test_an_interrupt_in_the_middle_of_a_write_leaves_no_file(backend: LocalBack
     assert files(tmp_path) == []
 
 
+def test_a_temporary_file_that_cannot_be_removed_does_not_hide_what_was_wrong(
+    backend: LocalBackend, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def body() -> Iterator[bytes]:
+        yield bytes(1_000_000)
+        (file,) = (tmp_path / "tmp").iterdir()
+        file.unlink()
+        file.mkdir()  # which no unlink removes
+        raise EOFError("the client went away")
+
+    with pytest.raises(EOFError, match="the client went away"):
+        backend.put_object(SPEC, body())
+    assert len(caplog.messages) == 1
+
+
 def test_a_failed_assembly_leaves_no_file(backend: LocalBackend, tmp_path: Path) -> None:
     part = backend.put_part(None, 1, [b"data"], new_id=new_blob_id).handle
     before = files(tmp_path)

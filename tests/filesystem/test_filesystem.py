@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -364,6 +365,20 @@ def test_a_block_that_raises_writes_nothing_and_leaves_no_upload(fs: BleepStoreF
             raise ZeroDivisionError
         assert not fs.exists("bucket/a")
         assert uploads(fs) == []
+
+
+def test_a_local_file_that_cannot_be_written_to_stays(fs: BleepStoreFileSystem, tmp_path: Path) -> None:
+    fs.pipe("bucket/a", b"data")
+    program = tmp_path / "sleep"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
+    running = subprocess.Popen([program, "60"])  # nobody, not even root, may write to a program that runs
+    try:
+        with pytest.raises(OSError, match="Text file busy"):
+            fs.get_file("bucket/a", program)
+        assert program.exists()
+    finally:
+        running.kill()
+        running.wait()
 
 
 @pytest.mark.parametrize("size", [1, 6 * MIB])

@@ -18,6 +18,7 @@ from bleepstore.model import Owner, Versioning
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.remotes import MARK, Remote, RemoteBucket, RemoteCopy, open_remote
 from bleepstore.replication import ReplicationStatus
+from bleepstore_server.faults import Faults, Refuse
 from bleepstore_server.live import live_server
 from tests.replication.tools import copy_all, error_of, make_buckets, replicate, rule, status_of, versions
 
@@ -127,6 +128,24 @@ def test_large_objects_are_uploaded_in_parts(pair: Pair, monkeypatch: pytest.Mon
     assert pair.far.head_object("far", "k").version.parts_count == 3
     assert status_of(pair.far, "far", "k") is REPLICA
     assert list(pair.far.iter_uploads("far")) == []
+
+
+def test_an_upload_that_is_refused_and_cannot_be_aborted_counts_as_refused(
+    far: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bleepstore.remotes.aws._PART", 1000)
+    faults = Faults()
+    faults.add(Refuse(status=400, code="InvalidArgument"), operations="UploadPart")
+    faults.add(Refuse(status=403, code="AccessDenied"), operations="AbortMultipartUpload")
+    with (
+        live_server(far, faults=faults) as server,
+        bleepstore.open(replication_destinations={"copies": remote_url(server.url)}) as near,
+    ):
+        make_buckets(near, "photos")
+        replicate(near, "photos", rule())
+        near.put_object("photos", "k", bytes(2000))
+        copy_all(near)
+        assert status_of(near, "photos", "k") is FAILED, "what is refused is not tried again"
 
 
 def test_encrypted_objects_are_encrypted_there(far: Store, tmp_path: Path) -> None:

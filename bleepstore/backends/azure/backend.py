@@ -56,6 +56,7 @@ from bleepstore.backends.gateway.bodies import (
 from bleepstore.backends.gateway.names import Address
 from bleepstore.backends.gateway.retry import ProviderRefused
 from bleepstore.backends.gateway.streams import ResumingReader, combined_crc32c
+from bleepstore.cleanup import on_error
 from bleepstore.errors import (
     AccessDenied,
     BlobNotFound,
@@ -214,8 +215,8 @@ class AzureBackend(AzureCopies):
             answer = found
         stored = answer.get("content_md5")
         if stored and bytes(stored).hex() != body.md5:
-            self.delete_object(self._stored(address, answer).handle)
-            raise ServiceUnavailable(f"{PROVIDER} stored other bytes than were sent. Send them again.")
+            with on_error(lambda: self.delete_object(self._stored(address, answer).handle)):
+                raise ServiceUnavailable(f"{PROVIDER} stored other bytes than were sent. Send them again.")
         return self._stored(address, answer)
 
     def _put_blocks(

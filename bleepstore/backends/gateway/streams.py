@@ -13,6 +13,7 @@ from awscrt import checksums
 
 from bleepstore.backends.base import CHUNK
 from bleepstore.backends.gateway.retry import Retry
+from bleepstore.cleanup import on_error
 from bleepstore.errors import BlobNotFound, ServiceUnavailable
 
 
@@ -145,22 +146,20 @@ class ResumingReader(io.RawIOBase):
 
     def _read_some(self, size: int) -> bytes:
         try:
-            if self._stream is None:
-                self._stream = self._open_at(self._position)
-            data = self._stream.read(size)
-            if not data:
-                raise EOFError(f"the connection ended {self._stop - self._position} bytes too early")
+            with on_error(self._drop):
+                if self._stream is None:
+                    self._stream = self._open_at(self._position)
+                data = self._stream.read(size)
+                if not data:
+                    raise EOFError(f"the connection ended {self._stop - self._position} bytes too early")
         except BlobNotFound as error:
             raise ServiceUnavailable("The object was replaced while it was being read: read it again.") from error
-        except BaseException:
-            self._drop()
-            raise
         return data
 
     def _drop(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
     def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer).cast("B")

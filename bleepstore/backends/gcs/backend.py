@@ -25,6 +25,7 @@ from bleepstore.backends.gcs.errors import (
 )
 from bleepstore.backends.gcs.listing import GcsListing
 from bleepstore.backends.gcs.pins import CODEC, Pin, make_token, md5_of, pin_of, read_handle, read_token, to_ms
+from bleepstore.cleanup import on_error
 from bleepstore.errors import (
     BlobChanged,
     BlobNotFound,
@@ -195,12 +196,8 @@ class GcsBackend(GcsListing):
             if not isinstance(content, bytes):
                 content.close()
 
-        try:
+        with on_error(lambda: self._send("DELETE", url, accept=(404, 499))):  # else it ends by itself after a week
             send_behind(blocks, send)
-        except BaseException:
-            with contextlib.suppress(Exception):  # the session ends by itself after a week; the first error matters
-                self._send("DELETE", url, accept=(404, 499))
-            raise
         return answer
 
     def _send_block(

@@ -10,6 +10,7 @@ import apsw
 
 from bleepstore.catalog.sqlite.catalog import Catalog
 from bleepstore.catalog.sqlite.copying import copy_database, make_file_durable, opened_copy
+from bleepstore.cleanup import on_error
 from bleepstore.errors import StorageFull
 
 #: sqlite_sequence, which numbers buckets and garbage, is part of the state; the planner's statistics are not.
@@ -58,12 +59,8 @@ def copy_catalog(catalog: Catalog, target: Path | None) -> Catalog:
         write_copy(catalog, target)
         return Catalog(target)
     copy = Catalog(None)
-    try:
-        with copy.read() as destination:
-            _back_up(catalog, destination.connection)
-    except BaseException:
-        copy.close()
-        raise
+    with on_error(copy.close), copy.read() as destination:
+        _back_up(catalog, destination.connection)
     return copy
 
 
@@ -77,14 +74,11 @@ def write_copy(catalog: Catalog, target: Path) -> int:
         raise FileExistsError(f"{target} exists: a copy never replaces a file that may be open")
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
-    try:
+    with on_error(lambda: partial.unlink(missing_ok=True)):
         with opened_copy(partial) as destination:
             index = _back_up(catalog, destination)
         partial.rename(target)
         make_file_durable(target.parent)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
     return index
 
 
