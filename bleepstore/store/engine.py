@@ -390,9 +390,9 @@ def _drop(pid: int, name: str, jobs: Jobs, close: Callable[[], None]) -> None:
 
 
 def _end(closers: list[Callable[[], None]], close: Callable[[], None]) -> None:
-    for closer in closers:
-        closer()
-    close()
+    with contextlib.ExitStack() as stack:  # each is called, also if one before it fails
+        for call in (close, *reversed(closers)):
+            stack.callback(call)
 
 
 def check_keeps_versions(engine: Engine) -> None:

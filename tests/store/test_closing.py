@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -100,3 +101,15 @@ def test_an_interrupt_leaves_no_thread_of_jobs_that_closing_does_not_wait_for(
         store.jobs.start()
         assert [thread.is_alive() for thread in started] == [False, True]
     assert not started[1].is_alive()
+
+
+def test_a_store_is_closed_also_if_something_of_it_cannot_be(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise OSError("it cannot be closed")
+
+    store = bleepstore.open(tmp_path / "s")
+    store.engine.closers.insert(0, fail)
+    with pytest.raises(OSError, match="it cannot be closed"):
+        store.close()
+    with contextlib.closing(os.fdopen(os.open(tmp_path / "s" / "store.lock", os.O_RDWR))) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it
