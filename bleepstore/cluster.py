@@ -15,7 +15,6 @@ import functools
 import itertools
 import os
 import struct
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +43,7 @@ from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogMisuse
 from bleepstore.raft.transport import Transport
 from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRefused, RemovedFromCluster, TimedOut
+from bleepstore.threads import map_in_threads
 
 #: The file of a node's log, in its directory.
 _LOG = "raft.db"
@@ -442,8 +442,9 @@ def open_member(
             host=Host(rng=rng, free_bytes=SpaceReserve(folder).free_bytes),
             on_failure=on_failure,
         )
-    state_machine.remove_others()
-    node.start()
+    with on_error(functools.partial(node.stop, hand_over=False)):
+        state_machine.remove_others()
+        node.start()
     return Member(node, state_machine, RaftCommitter(node, state_machine))
 
 
@@ -499,12 +500,8 @@ class LocalCluster:
 
     def close(self) -> None:
         # All of them end, so there is nobody to hand over to.
-        stops = [functools.partial(member.stop, hand_over=False) for member in self.members.values()]
-        ending = [threading.Thread(target=stop) for stop in stops]
-        for thread in ending:
-            thread.start()
-        for thread in ending:
-            thread.join()
+        members = list(self.members.values())
+        map_in_threads(functools.partial(Member.stop, hand_over=False), members, len(members))
         self.members.clear()
 
     def __enter__(self) -> Self:

@@ -204,10 +204,16 @@ class _Behind:
             return
         self._permits.get()
         with self._lock:
-            self._chunks.put(chunk)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="bleepstore-digest", daemon=True)
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError:  # there is none to be had: this one does it
+                    self._thread = None
+                    self._hash_chunk(chunk)
+                    self._permits.put(None)
+                    return
+            self._chunks.put(chunk)
 
     def _run(self) -> None:
         while (chunk := self._next_chunk()) is not None:

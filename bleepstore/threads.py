@@ -105,6 +105,55 @@ class Calls:
             raise interrupt
 
 
+class Background:
+    """Work that goes on in a daemon thread until its owner has it end. The owner keeps this before it starts it. An
+    interrupt of the start, or a system that gives no thread, leaves none that works: it can be started again."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._has_ended = False
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Have `work` done, unless it was started, or `end` was called. Raises RuntimeError if there is no thread to be
+        had."""
+        with self._lock:
+            if self._thread is None and not self._has_ended:
+                thread = threading.Thread(target=self._run, args=(work,), name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
+
+    def _run(self, work: Callable[[], object]) -> None:
+        with self._lock:  # which `start` holds to its end
+            if self._thread is not threading.current_thread():
+                return
+        work()
+
+    @property
+    def is_started(self) -> bool:
+        return self._thread is not None
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        return self._thread is threading.current_thread()
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until the work has ended, unless this is its thread."""
+        if self._thread is not None and not self.is_current:
+            self._thread.join(seconds)
+
+    def end(self, seconds: float | None = None) -> None:
+        """Never start it from now on, and wait until it has ended, of which the owner tells it before."""
+        with self._lock:  # one that is just being started is waited for too
+            self._has_ended = True
+        self.join(seconds)
+
+
 def call_uninterrupted(function: Callable[[], R], stop: Callable[[], None]) -> R:
     """Call a function in a thread of its own if this is the main one, where interrupts are raised. After an interrupt
     `stop` is called, which has the function end soon, and the interrupt is raised once it has ended."""
@@ -119,8 +168,8 @@ def call_uninterrupted(function: Callable[[], R], stop: Callable[[], None]) -> R
 
 
 def map_in_threads(function: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:
-    """What the function returns for each item, in their order; `threads` of them are worked on at a time. After an
-    exception, which is raised, or an interrupt no further ones are begun."""
+    """What the function returns for each item, in their order; `threads` of them are worked on at a time, or as many as
+    there are threads to be had. After an exception, which is raised, or an interrupt no further ones are begun."""
     waiting = deque(enumerate(items))
     results: dict[int, R] = {}
 
@@ -139,7 +188,15 @@ def map_in_threads(function: Callable[[T], R], items: Iterable[T], threads: int)
     count = len(waiting)
     with Calls() as calls:
         try:
-            for call in [calls.start(work) for _ in range(min(threads, count))]:
+            begun = []
+            for _ in range(min(threads, count)):
+                try:
+                    begun.append(calls.start(work))
+                except RuntimeError:  # the system gives no more: those that there are do it all, or this one
+                    if not begun:
+                        work()
+                    break
+            for call in begun:
                 call.result()
         finally:
             waiting.clear()

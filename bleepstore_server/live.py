@@ -11,11 +11,11 @@ the server for anything but tests.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import socket
 import struct
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ import attrs
 import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
+from bleepstore.threads import Background
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.awaited_body import AwaitedBody
 from bleepstore_server.clients import client_environ, test_config
@@ -199,17 +200,18 @@ def live_server(
             app = faults.wrap(app, config.domains)
         with socket.create_server((host, port), backlog=_Server.request_queue_size) as listener:
             httpd = _Server(host, port, app, _Handler, fd=listener.fileno())
-        thread = threading.Thread(target=httpd.serve_forever, args=(_POLL_SECONDS,), name="bleepstore-live-server")
+        thread = Background("bleepstore-live-server")
         url = f"http://{host}:{httpd.socket.getsockname()[1]}"
-        thread.start()
-        live_urls.add(url)
-        forget_file_systems()
         try:
+            thread.start(functools.partial(httpd.serve_forever, _POLL_SECONDS))
+            live_urls.add(url)
+            forget_file_systems()
             yield LiveServer(store, url, *pair, config.region)
         finally:
             live_urls.discard(url)
             forget_file_systems()
-            httpd.shutdown()
+            if thread.is_started:
+                httpd.shutdown()
             httpd.end_connections()
             thread.join()
             httpd.server_close()

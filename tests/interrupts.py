@@ -1,4 +1,4 @@
-"""Interrupts (KeyboardInterrupt) of the main thread at a moment when they did harm."""
+"""Interrupts (KeyboardInterrupt) of the main thread at a moment when they did harm, and systems without threads."""
 
 from __future__ import annotations
 
@@ -38,3 +38,36 @@ class InterruptedStart:
 
         monkeypatch.setattr(threading.Thread, "start", interrupted_start)
         monkeypatch.setattr(owner, method, slow)
+
+
+class NoThreads:
+    """In this block the system gives no thread whose name begins with one of these (all, without any); `after` so many
+    of them. Or the start of the thread is `interrupted` as it begins to run."""
+
+    def __init__(self, *names: str, after: int = 0, interrupted: bool = False) -> None:
+        self._names = names or ("",)
+        self._left = after
+        self._interrupted = interrupted
+        self._patch = pytest.MonkeyPatch()
+        #: Those whose start was interrupted.
+        self.interrupted: list[threading.Thread] = []
+
+    def __enter__(self) -> NoThreads:
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if not thread.name.startswith(self._names) or self._left:
+                self._left -= thread.name.startswith(self._names)
+                start(thread)
+                return
+            if self._interrupted:
+                start(thread)
+                self.interrupted.append(thread)
+                raise KeyboardInterrupt
+            raise RuntimeError("can't start new thread")
+
+        self._patch.setattr(threading.Thread, "start", refuse)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patch.undo()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from bleepstore.errors import StoreClosed
 from bleepstore.jobs.waking import Waker
+from bleepstore.threads import Background
 
 _log = logging.getLogger("bleepstore.jobs")
 
@@ -56,8 +57,11 @@ class _CourierThread:
         self._is_stopped = False
         #: What was asked for, and up to which of it an attempt was made since.
         self._asked = self._answered = 0
-        self._thread = threading.Thread(target=self._run, name=f"bleepstore-{kind}-{name}", daemon=True)
-        self._thread.start()
+        self._thread = Background(f"bleepstore-{kind}-{name}")
+
+    def start(self) -> None:
+        """Starting twice is allowed."""
+        self._thread.start(self._run)
 
     def wake(self) -> None:
         """There is something to carry. One that waits after a failure goes on waiting."""
@@ -85,8 +89,7 @@ class _CourierThread:
             self._state.notify_all()
 
     def join(self) -> None:
-        if self._thread is not threading.current_thread():
-            self._thread.join(_END_SECONDS)
+        self._thread.end(_END_SECONDS)
 
     def _run(self) -> None:
         try:
@@ -144,11 +147,15 @@ class Couriers:
     def start(self) -> None:
         """Carry, in this process, from now on: one of all that have the store open."""
         with self._lock:
-            if self._running or self._is_stopped:
+            if self._is_stopped:
                 return
-            self._waker.listen(self.wake)
-            for name, courier in self.couriers.items():
-                self._running[name] = _CourierThread(self._kind, name, courier)
+            if not self._running:
+                self._waker.listen(self.wake)
+                self._running = {
+                    name: _CourierThread(self._kind, name, courier) for name, courier in self.couriers.items()
+                }
+            for thread in self._running.values():  # of which another one may have been refused a thread
+                thread.start()
 
     @property
     def is_running(self) -> bool:

@@ -16,6 +16,7 @@ from bleepstore.jobs.job import Budget, Job, JobStatus
 from bleepstore.jobs.lease import Lease
 from bleepstore.jobs.memory import JobsFile, Remembered
 from bleepstore.jobs.removing import log
+from bleepstore.threads import Background
 
 #: How long the thread lets garbage gather, so that a busy store is asked twice a second at the most.
 _GATHER_SECONDS = 0.5
@@ -73,8 +74,7 @@ class Jobs:
         self._notified = threading.Event()
         self._stopped = threading.Event()
         self._at_end: Callable[[], None] | None = None
-        self._thread: threading.Thread | None = None
-        self._start_lock = threading.Lock()
+        self._thread = Background("bleepstore-jobs")
         self._work_lock = threading.RLock()
 
     @property
@@ -233,24 +233,19 @@ class Jobs:
     # -- the thread
 
     def notify(self) -> None:
-        """Something may have become garbage."""
-        if self._thread is None:
-            self.start()
+        """Something may have become garbage. What was done stands, also if there is no thread to be had now."""
+        if not self._thread.is_started:
+            with contextlib.suppress(RuntimeError):
+                self.start()
         if not self._notified.is_set():  # which is cheaper; the thread takes it back before it looks
             self._notified.set()
 
     def start(self) -> None:
-        """Begin to run what is due, in a thread."""
-        with self._start_lock:
-            if self._thread is None and not self._stopped.is_set() and not self._read_only:
-                thread = threading.Thread(target=self._run, name="bleepstore-jobs", daemon=True)
-                thread.start()
-                self._thread = thread
+        """Begin to run what is due, in a thread. Raises RuntimeError if there is none to be had."""
+        if not self._read_only:
+            self._thread.start(self._run)
 
     def _run(self) -> None:
-        with self._start_lock:
-            if self._thread is not threading.current_thread():  # `start` was interrupted, and closing would not wait
-                return
         try:
             self._run_until_stopped()
         finally:
@@ -309,24 +304,19 @@ class Jobs:
         """End the thread; it finishes the run that it is in."""
         self._stopped.set()
         self._notified.set()
-        with self._start_lock:  # one that is just begun is waited for too
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        self._thread.end()
 
     def abandon(self, then: Callable[[], None]) -> None:
         """End the thread, and call `then` once it has ended. For a store that was dropped without being closed: this
         may come in the middle of anything that any thread does, so nobody is waited for without a limit."""
-        thread = self._thread
-        if thread is None or not thread.is_alive():
+        if not self._thread.is_alive:
             self._stopped.set()
             then()
             return
         self._at_end = then
         self._stopped.set()
         self._notified.set()
-        if thread is not threading.current_thread():
-            thread.join(_ABANDON_SECONDS)
+        self._thread.join(_ABANDON_SECONDS)
 
 
 def _last_run(status: JobStatus) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+
+from bleepstore.threads import Background
 
 _log = logging.getLogger("bleepstore.jobs")
 EVENTS, REPLICATION = "events.wake", "replication.wake"
@@ -37,7 +40,13 @@ class Waker:
         except OSError as error:
             _log.info("%s: events of other processes are looked for, not heard: %s", self._path, error)
             return
-        threading.Thread(target=self._listen, args=(self._reading, wake), name="bleepstore-wake", daemon=True).start()
+        thread = Background("bleepstore-wake")
+        try:
+            thread.start(functools.partial(self._listen, self._reading, wake))
+        finally:
+            if not thread.is_started:
+                os.close(self._reading)
+                self._reading = None
 
     def _listen(self, reading: int, wake: Callable[[], None]) -> None:
         while True:

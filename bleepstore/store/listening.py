@@ -13,6 +13,7 @@ import attrs
 
 from bleepstore.catalog.records import RecordedEvent
 from bleepstore.events import Event, is_named
+from bleepstore.threads import Background
 
 _log = logging.getLogger("bleepstore.events")
 
@@ -69,7 +70,7 @@ class Listeners:
         self._switching = threading.Lock()
         self._put = self._done = 0  # events, since the store was opened
         self._is_closed = False
-        self._thread: threading.Thread | None = None
+        self._thread = Background("bleepstore-listeners")
 
     def add(
         self,
@@ -81,10 +82,8 @@ class Listeners:
     ) -> Subscription:
         made = Subscription(callback, bucket, events, prefix, suffix, self._remove)
         with self._state:
+            self._thread.start(self._run)
             self._subscriptions = (*self._subscriptions, made)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="bleepstore-listeners", daemon=True)
-                self._thread.start()
         self._switch()
         return made
 
@@ -118,7 +117,7 @@ class Listeners:
 
     def flush(self) -> None:
         """Return once the functions were called with all that was committed before, but in one of them."""
-        if self._thread is None or self._thread is threading.current_thread():
+        if not self._thread.is_started or self._thread.is_current:
             return
         with self._state:
             wanted = self._put
@@ -152,7 +151,5 @@ class Listeners:
         """What was committed is still told. Closing twice is allowed."""
         with self._state:
             self._is_closed = True
-            thread = self._thread
             self._state.notify_all()
-        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
-            thread.join(_END_SECONDS)  # unless an interrupt kept it from starting
+        self._thread.end(_END_SECONDS)

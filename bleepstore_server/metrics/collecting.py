@@ -3,6 +3,7 @@ is left out."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -41,8 +42,9 @@ class KnownTotals:
         """None: they are counted for the first time, and that takes long."""
         if self._known is None or self._is_due():
             thread = threading.Thread(target=self._run, name="bleepstore-totals", daemon=True)
-            thread.start()
-            thread.join(_WAIT_SECONDS)
+            with contextlib.suppress(RuntimeError):  # there is none to be had now: what is known is told
+                thread.start()
+                thread.join(_WAIT_SECONDS)
         return self._known
 
     def _is_due(self) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from bleepstore.backends.gateway.bodies import send_behind
-from bleepstore.threads import Call, Calls, call_uninterrupted, map_in_threads
+from bleepstore.threads import Background, Call, Calls, call_uninterrupted, map_in_threads
+from tests.interrupts import NoThreads
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -162,6 +163,51 @@ def test_the_first_error_ends_a_map() -> None:
 def test_a_map_of_nothing_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Thread, "start", None)
     assert map_in_threads(str, (), 3) == []
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_a_map_needs_no_more_threads_than_there_are(given: int) -> None:
+    work = Work()
+    with NoThreads(after=given):
+        mapped(work)
+    assert work.done == 7
+
+
+def test_work_in_the_background_is_started_once_and_waited_for() -> None:
+    done, may_end = [], threading.Event()
+
+    def work() -> None:
+        assert may_end.wait(10)
+        done.append(1)
+
+    background = Background("work")
+    background.join()
+    background.start(work)
+    background.start(work)
+    assert background.is_alive
+    may_end.set()
+    background.end()
+    assert done == [1]
+
+
+def test_work_that_was_ended_before_is_not_started() -> None:
+    background = Background("work")
+    background.end()
+    background.start(lambda: None)
+    assert not background.is_started
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_start_that_fails_leaves_nothing_that_works_and_can_be_repeated(interrupted: bool) -> None:
+    background, done = Background("work"), []
+    with NoThreads(interrupted=interrupted) as none, pytest.raises(KeyboardInterrupt if interrupted else RuntimeError):
+        background.start(lambda: done.append(1))
+    for thread in none.interrupted:
+        thread.join(10)
+    assert (background.is_started, done) == (False, [])
+    background.start(lambda: done.append(2))
+    background.end()
+    assert done == [2]
 
 
 def test_the_library_has_no_other_pools() -> None:

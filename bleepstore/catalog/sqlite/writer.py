@@ -36,6 +36,7 @@ from bleepstore.catalog.sqlite.shared import BucketCache, Life, MarkFile
 from bleepstore.catalog.sqlite.tables import SqliteTables
 from bleepstore.errors import BleepStoreError, SlowDown, StorageFull, StoreReadOnly, refusal_of
 from bleepstore.posix import fcntl
+from bleepstore.threads import Background
 
 _log = logging.getLogger("bleepstore.catalog")
 
@@ -84,8 +85,15 @@ class ProcessLock:
                     return True
                 if self._ask(_ASKING_SECONDS):
                     return True
+                thread = Background("bleepstore-lock")
                 self._waits, self.waiting_since = True, time.monotonic()
-                threading.Thread(target=self._wait, name="bleepstore-lock", daemon=True).start()
+                try:
+                    thread.start(self._wait)
+                except RuntimeError:  # there is none to be had
+                    return self._ask(math.inf if seconds is None else seconds)
+                finally:
+                    if not thread.is_started:
+                        self._waits, self.waiting_since = False, None
             self._wanted = True
             try:
                 self._state.wait_for(lambda: self._granted, seconds)
@@ -353,7 +361,7 @@ class Checkpoints:
         self._idle_pages = idle_pages
         self._idle_seconds = idle_seconds
         self._committed = 0.0
-        self._thread: threading.Thread | None = None
+        self._thread: Background | None = None
         #: Set: there is nothing to wait for any more.
         self._hurry = threading.Event()
         self._ended = False
@@ -375,14 +383,10 @@ class Checkpoints:
             self._next = self._pages
         elif pages >= self._next:
             self._hurry.set()
-        if pages >= self._idle_pages and self._thread is None and not self._ended:
-            self._thread = threading.Thread(
-                target=self._run, args=(connection.filename,), name="bleepstore-checkpoint", daemon=True
-            )
-            try:
-                self._thread.start()
-            except RuntimeError:  # none is to be had now, and the commit stands: the next one asks again
-                self._thread = None
+        if pages >= self._idle_pages and not (self._thread and self._thread.is_started) and not self._ended:
+            self._thread = Background("bleepstore-checkpoint")
+            with contextlib.suppress(RuntimeError):  # none is to be had now: the commit stands, and the next asks again
+                self._thread.start(functools.partial(self._run, connection.filename))
         return apsw.SQLITE_OK
 
     def _run(self, path: str) -> None:
@@ -424,8 +428,8 @@ class Checkpoints:
             self._ended = True
             self._hurry.set()
             thread = self._thread
-        if thread is not None and thread.is_alive():  # else an interrupt kept it from starting
-            thread.join()
+        if thread is not None:
+            thread.end()
 
 
 class DiskSpace:
