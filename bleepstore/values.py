@@ -19,10 +19,11 @@ __all__ = ["NO_TEXTS", "FrozenTexts", "statically_frozen"]
 
 
 class FrozenTexts(dict[str, str]):
-    """Texts by their names that are not changed, for many values may have them: TypeError says so. `dict(...)` makes a
-    copy that may be changed.
+    """Texts by their names that are not changed, for many values may have them: TypeError says so. `dict(...)`, `copy`
+    and `deepcopy` make a dict of it that may be changed, and `attrs.asdict` does of what it is in.
 
-    It is a dict, since programs write what they got as JSON, or pickle it.
+    It is a dict, since programs write what they got as JSON, or pickle it. PyYAML's `safe_dump` takes no subclass of a
+    dict: give it `dict(...)`.
     """
 
     __slots__ = ()
@@ -33,6 +34,12 @@ class FrozenTexts(dict[str, str]):
             raise TypeError("what a store returned cannot be changed, for others may have it too: change a copy of it")
 
         __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __copy__(self) -> dict[str, str]:
+        return dict(self)
+
+    def __deepcopy__(self, _memo: object) -> dict[str, str]:
+        return dict(self)
 
     def __reduce__(self) -> tuple[type[FrozenTexts], tuple[dict[str, str]]]:
         return FrozenTexts, (dict(self),)

@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 import attrs
 import pytest
+import yaml
 
 import bleepstore
 from bleepstore import codec
@@ -122,10 +123,29 @@ def test_what_a_store_returned_is_written_as_json_and_pickled_as_a_dict_is() -> 
     assert json.loads(json.dumps(read.metadata)) == read.metadata == FULL.metadata
     for copied in (pickle.loads(pickle.dumps(read)), copy.deepcopy(read), copy.copy(read)):
         assert copied == read
-    mine = dict(read.metadata)
-    mine["b"] = "3"
-    assert read.metadata == FULL.metadata != mine
     assert attrs.asdict(read)["tags"] == read.tags == FULL.tags
+
+
+def test_a_copy_of_what_a_store_returned_can_be_changed() -> None:
+    read = from_columns(tuple(columns_of(FULL)))
+    texts = read.metadata
+    copies: list[Any] = [dict(texts), {**texts}, copy.copy(texts), copy.deepcopy(texts), copy.deepcopy(read).metadata]
+    copies += [attrs.asdict(read)["metadata"], attrs.evolve(read, metadata=dict(texts)).metadata]
+    for mine in copies:
+        assert mine == texts
+        mine["b"] = "3"
+        assert texts == FULL.metadata != mine
+
+
+def test_what_a_store_returned_is_written_as_yaml() -> None:
+    """(`safe_dump` itself knows neither a dict's subclasses nor enums.)"""
+    with bleepstore.open() as store:
+        store.create_bucket("photos")
+        version = store.put_object("photos", "k", b"", metadata={"a": "b"}, tags={"c": "d"})
+    assert yaml.safe_load(yaml.safe_dump(dict(version.metadata))) == {"a": "b"}
+    whole = json.loads(json.dumps(attrs.asdict(version)))
+    assert yaml.safe_load(yaml.safe_dump(whole)) == whole
+    assert (whole["key"], whole["attributes"]["tags"]) == ("k", {"c": "d"})
 
 
 @pytest.mark.parametrize(
