@@ -76,7 +76,12 @@ class Call(Generic[R]):
 
 class Calls:
     """Functions that are called in threads of their own. When the block ends none is under way, whatever ends it: those
-    that have not begun are not called. Interrupts of the wait are raised after it."""
+    that have not begun are not called. Interrupts of the wait are raised after it.
+
+    But for one that comes as `__exit__` is being called, before its first line, where nothing can catch it. Then there
+    is something under way only if the block was left by an error or by another interrupt. It goes on to its end in its
+    daemon thread, unless the process ends before, and nobody learns what became of it.
+    """
 
     def __init__(self) -> None:
         self._calls: list[Call[Any]] = []
