@@ -275,6 +275,16 @@ _WRITING = {
 }
 
 
+#: What errors call sub-resources, where it is not their name (as the operations of access logs are called).
+_RESOURCE_TYPES = {
+    "delete": "MULTI_OBJECT_DELETE",
+    "logging": "LOGGING_STATUS",
+    "policy": "BUCKETPOLICY",
+    "uploadId": "UPLOAD",
+    "versions": "BUCKETVERSIONS",
+}
+
+
 def resource_of(request: Request) -> Resource:
     if request.bucket is None:
         return Resource.SERVICE
@@ -289,7 +299,7 @@ def find_route(request: Request) -> Route:
         sub_resource = _sub_resource(request, resource)
     method = request.method
     names_source = "x-amz-copy-source" in request.headers
-    if names_source and method != "PUT":
+    if names_source and (method != "PUT" or (resource is _O and sub_resource not in (None, "uploadId"))):
         raise RequestError(
             "InvalidArgument",
             "You can only specify a copy source header for copy requests.",
@@ -297,14 +307,7 @@ def find_route(request: Request) -> Route:
         )
     route = _TABLE.get((method, resource, sub_resource, names_source and resource is _O))
     if route is None:
-        if sub_resource is not None and method in ("GET", "PUT", "POST", "DELETE", "HEAD"):
-            raise RequestError("NotImplemented", f"This store has no {method} of the sub-resource {sub_resource}.")
-        allowed = {row.method for row in ROUTES if row.resource is resource and row.sub_resource is None}
-        raise RequestError(
-            "MethodNotAllowed",
-            fields={"Method": method, "ResourceType": resource.name},
-            headers=[("Allow", ", ".join(sorted(allowed)))],
-        )
+        raise _not_allowed(method, resource, sub_resource)
     if request.query and method in ("PUT", "POST", "DELETE") and route.function is not None:
         _check_parameters(request, route)
     if ENCRYPTION in request.headers and route.operation not in _ENCRYPTING:
@@ -314,6 +317,24 @@ def find_route(request: Request) -> Route:
             fields={"ArgumentName": ENCRYPTION, "ArgumentValue": request.headers[ENCRYPTION]},
         )
     return route
+
+
+def _not_allowed(method: str, resource: Resource, sub_resource: str | None) -> RequestError:
+    """What to raise for a method that a resource, or a sub-resource, does not have; 501 for a sub-resource that has no
+    method here. `list-type` is none of its own: it chooses between two listings."""
+    allowed = {
+        row.method for row in ROUTES if (row.resource, row.sub_resource) == (resource, sub_resource) and row.function
+    }
+    if sub_resource is not None and (not allowed or sub_resource == "list-type"):
+        return RequestError("NotImplemented", f"This store has no {method} of the sub-resource {sub_resource}.")
+    if sub_resource == "uploadId":
+        allowed.discard("PUT")  # of a part, which has a number
+    kind = resource.name if sub_resource is None else _RESOURCE_TYPES.get(sub_resource, sub_resource.upper())
+    return RequestError(
+        "MethodNotAllowed",
+        fields={"Method": method, "ResourceType": kind},
+        headers=[("Allow", ", ".join(sorted(allowed)))],
+    )
 
 
 def _check_parameters(request: Request, route: Route) -> None:

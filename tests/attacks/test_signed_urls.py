@@ -68,7 +68,7 @@ def test_nothing_can_be_added_to_a_url(
     changed = url.replace("?", f"?{addition}&", 1) if before else f"{url}&{addition}"
     seen = snapshot(server.store)
     answer = use(prepared, "PUT", changed, b"data")
-    assert answer.status in (400, 403, 501), answer
+    assert answer.status in (400, 403, 405, 501), answer
     assert snapshot(server.store) == seen
     assert use(prepared, "PUT", url, b"data").status == 200
 

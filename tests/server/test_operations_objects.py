@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import email.header
 import hashlib
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,14 @@ def test_no_write_ignores_a_condition(wire: Wire, s3: S3Client, condition: tuple
     assert "Parts" not in s3.list_parts(Bucket="photos", Key="m", UploadId=upload)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
-@pytest.mark.parametrize("target", ["/photos/k", "/photos"])
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        *itertools.product(["GET", "HEAD", "DELETE"], ["/photos/k", "/photos"]),
+        ("PUT", "/photos/k?tagging"),
+        ("PUT", "/photos/k?acl"),
+    ],
+)
 def test_only_a_copy_names_a_copy_source(wire: Wire, s3: S3Client, method: str, target: str) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=SMALL)
     refused = wire.send(method, target, headers={"x-amz-copy-source": "photos/k"})
