@@ -15,6 +15,7 @@ from bleepstore.errors import AccessDenied, BleepStoreError, NoSuchBucket, NoSuc
 from bleepstore.model import Credential
 from bleepstore.posix import run_in_forks
 from bleepstore.store import Store
+from bleepstore.store.engine import Engine
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.exchange import PAYER, REQUESTER, SPAN, UNPARSED, Exchange, Request, parse_request, read_url
 from bleepstore_server.layers.authenticate import Authenticator
@@ -136,14 +137,19 @@ class _App:
                 self._counts.count(exchange, bytes_out)
         self._audit.write_requests(finished)
 
-    def is_quick(self, environ: WSGIEnvironment, careful: int) -> bool:
-        """Whether a request needs no more than the catalog and perhaps a file to read: no other file is written, and
-        no provider is asked. A server may then do many of them in one thread (`bleepstore_server.worker`). A `careful`
-        one asks for those alone that need no file (1) or, as the catalog's disk hangs too, no disk (2)."""
+    @property
+    def engine(self) -> Engine:
+        """What a server that does many requests in one thread tells how such a thread waits."""
+        return self._store.engine
+
+    def is_quick(self, environ: WSGIEnvironment, careful: bool) -> bool:
+        """Whether a request needs no more than the catalog and perhaps a file to read (`Engine.run_blocking`): no other
+        file is written, and no provider is asked. A server may then do many of them in one thread
+        (`bleepstore_server.worker`). A `careful` one, as the catalog's disk hangs, asks for those that need none."""
         method, query, target = environ["REQUEST_METHOD"], environ["QUERY_STRING"], environ["RAW_URI"]
         if target in _ALIVE and method in ("GET", "HEAD") and "HTTP_AUTHORIZATION" not in environ:
             return True
-        if careful > 1 or self._quick_size < 0:
+        if careful or self._quick_size < 0:
             return False
         length = environ.get("CONTENT_LENGTH")
         if length is not None and (len(length) > _QUICK_DIGITS or int(length) > self._quick_size):
@@ -151,28 +157,8 @@ class _App:
         if "HTTP_TRANSFER_ENCODING" in environ:
             return False
         if method in ("GET", "HEAD"):
-            if target in self._pages:  # which ask the disk, or take their time
-                return False
-            return not careful or method == "HEAD" or self._needs_no_file(environ)
+            return target not in self._pages  # which ask the disk, or take their time
         return method in ("PUT", "DELETE") and "uploadId" not in query and "HTTP_X_AMZ_COPY_SOURCE" not in environ
-
-    def _needs_no_file(self, environ: WSGIEnvironment) -> bool:
-        """Whether the answer to a GET is in the catalog, which is asked for that."""
-        if self._websites is not None and self._websites.is_asked_for(environ):
-            return False
-        try:
-            request = parse_request(environ, self._config.domains)
-            if find_route(request).operation != "GetObject":
-                return True
-            bucket, key, version_id = request.bucket or "", request.key or "", request.query.get("versionId")
-            with self._store.engine.catalog.read() as reader:
-                if version_id is None:
-                    found = reader.find_object(bucket, key, with_data=False)
-                else:
-                    found = reader.find_version(bucket, key, version_id, with_data=False)
-        except (RequestError, BleepStoreError):
-            return True  # it is refused
-        return found is None or found.handle is None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request_id = f"{self._request_ids.getrandbits(64):016X}"

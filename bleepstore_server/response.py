@@ -12,9 +12,6 @@ from bleepstore.store.verifying import Comparison
 from bleepstore_server.wire.documents.declare import render
 
 Headers = list[tuple[str, str]]
-#: Up to this many bytes of an object are read before the answer begins: if they are damaged, it is an error and not cut
-#: off. Larger ones are streamed.
-WHOLE_SIZE = 128 * 1024
 
 REASONS = {
     200: "OK", 204: "No Content", 206: "Partial Content", 201: "Created", 301: "Moved Permanently", 302: "Found",

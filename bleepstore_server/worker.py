@@ -32,6 +32,7 @@ from bleepstore.errors import ObjectDamaged
 from bleepstore_server.allocator import collect_seldom, give_back_freed_memory, keep_freed_memory
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig
 from bleepstore_server.http1.answers import GroupAnswers
+from bleepstore_server.http1.blocking import BlockingCalls
 from bleepstore_server.http1.bodies import RequestBody
 from bleepstore_server.http1.commits import GroupCommits
 from bleepstore_server.http1.connection import Connection
@@ -85,7 +86,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self._pool, self._admin_pool = Pool(self.cfg.threads), Pool(_ADMIN_THREADS)
         own, others = split(self.sockets, self.number, self.cfg.workers)
         self._loop = Loop(self._settings(), self._pool, own, tls, self._answer, self._refuse, others)
-        self._is_quick: Callable[[WSGIEnvironment, int], bool] = _never
+        self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
         self._audit: AuditLog | None = None
         self._admin: AdminApp | None = None
         self._counts: WorkerCounts | None = None
@@ -139,8 +140,9 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self._answers = GroupAnswers(loop, _nothing if self._audit is None else app.conclude)
         if self._audit is not None:
             app.gather = self._answers.add
-        committer = getattr(app, "committer", None)
-        if committer is not None:
+        if (engine := getattr(app, "engine", None)) is not None:
+            engine.run_blocking = BlockingCalls(loop, self._pool).run
+        if (committer := getattr(app, "committer", None)) is not None:
             commits = GroupCommits(loop, committer)
         self._find_admin()
         loop.on_tick = self._tick
@@ -216,7 +218,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             respond = partial(self._respond, self._admin, connection, head, body, environ)
             self._admin_pool.start(respond, partial(self._give_up, connection, head, None))
             return
-        if self._is_quick(environ, self._loop.careful):
+        if self._is_quick(environ, self._loop.careful > 1):
             self._respond(self.wsgi, connection, head, body, environ)
             return
         respond = partial(self._respond, self.wsgi, connection, head, body, environ)
@@ -362,7 +364,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
 def _nothing(*_: object) -> None: ...
 
 
-def _never(_environ: WSGIEnvironment, _careful: int) -> bool:
+def _never(_environ: WSGIEnvironment, _careful: bool) -> bool:
     return False
 
 

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import datetime as dt
 import functools
+import operator
 import os
 import threading
 import warnings
@@ -118,6 +119,9 @@ class Engine:
         self.folder = folder
         self.lease = lease = lease or SoleLease()
         self.jobs = Jobs(parts.clock, lease, folder=folder, read_only=self.read_only)
+        #: Makes a call that a disk or a provider may hold for long. A program that runs many operations in one thread,
+        #: each of which can wait without keeping the thread, sets another.
+        self.run_blocking: Callable[[Callable[[], object]], object] = operator.call
         #: The buckets with an access log, of those that were asked for since the store was opened.
         self.logged_buckets: set[str] = set()
         self.log_spool = LogSpool(None if folder is None else folder / LOG_FOLDER)

@@ -20,13 +20,16 @@ from bleepstore.model import (
 from bleepstore.preconditions import ReadCondition
 from bleepstore.store.span_file import SpanFile
 
+#: So many bytes are read as soon as they are opened: if they are damaged, nobody is given the first of them.
+WHOLE_SIZE = 128 * 1024
+
 
 @attrs.define(eq=False, slots=False)
 class StoredObject(SpanFile):
     """A version, and (a span of) its bytes as a binary file, for reading. Close it, or use it in a `with` block.
 
     The body is bytes `start` to `stop` (exclusive) of the object; `partial` says whether a range or a part was asked
-    for, and `part` which part of a multipart object it is. Small objects come whole in `data`; others through `file`.
+    for, and `part` which part of a multipart object it is. Up to 128 KiB come whole in `data`; more through `file`.
     A head has neither, and an empty body.
 
     It seeks by opening a range of the same bytes. Where they are stored under the object's own name at a provider and

@@ -49,7 +49,15 @@ from bleepstore.names import check_key, check_version_id
 from bleepstore.store.arguments import ReadOptions
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.new_objects import as_owned
-from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
+from bleepstore.store.reading import (
+    WHOLE_SIZE,
+    StoredObject,
+    check_read,
+    is_archived,
+    range_counts,
+    resolve_part,
+    resolve_range,
+)
 from bleepstore.store.verifying import Verifier
 
 if TYPE_CHECKING:
@@ -198,13 +206,23 @@ class StoredObjects:
                 return stored
             assert found.handle is not None
             try:
-                stored.file = self.open_span(found, stored.start, stored.stop, seal)
+                self._engine.run_blocking(functools.partial(self._open, stored, found, seal))
             except BlobNotFound:
                 self._engine.object_engine.bytes_missing(found)
                 continue  # it was replaced or deleted since we looked
-            stored.open_span = functools.partial(self.open_span, found, seal=seal)
             return stored
         raise InternalError(f"The bytes of {bucket}/{key} are missing from the storage backend.")
+
+    def _open(self, stored: StoredObject, found: FoundObject, seal: Seal | None) -> None:
+        """Open what is stored in a file or at a provider, and read it if it is little."""
+        file = stored.file = self.open_span(found, stored.start, stored.stop, seal)
+        if stored.length > WHOLE_SIZE:
+            stored.open_span = functools.partial(self.open_span, found, seal=seal)
+            return
+        with file:
+            stored.data = stored.read()
+        stored.file = None
+        stored.seek(0)
 
     def _check_restored(self, version: ObjectVersion) -> None:
         if is_archived(version.attributes, self._engine.clock):

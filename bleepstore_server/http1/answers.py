@@ -94,27 +94,13 @@ class GroupAnswers(Generic[T]):
         try:
             sent = connection.send_now(pieces)
         except OSError as error:
-            _went_away(connection, error)
+            _log.debug("%s went away: %s", connection.peer, error)
             self._loop.post(connection.close)
             return
         if sent == sum(map(len, pieces)):
             self._loop.post(connection.end_request)
         else:
-            self._loop.begin(partial(self._send_rest, connection, memoryview(b"".join(pieces))[sent:]))
-
-    def _send_rest(self, connection: Connection, rest: memoryview) -> None:
-        """Runs as a task."""
-        try:
-            connection.send(rest)
-        except OSError as error:
-            _went_away(connection, error)
-            self._loop.post(connection.close)
-        else:
-            self._loop.post(connection.end_request)
-
-
-def _went_away(connection: Connection, error: OSError) -> None:
-    _log.debug("%s went away, or is too slow: %s", connection.peer, error)
+            connection.send_rest(memoryview(b"".join(pieces))[sent:])
 
 
 def _nothing() -> None: ...

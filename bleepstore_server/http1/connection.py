@@ -92,8 +92,10 @@ class Connection:
         "_low_water",
         "_moved_last",
         "_reading",
+        "_rest",
         "_task",
         "_tls",
+        "_waits_since",
         "_writing",
         "buffer",
         "deadline",
@@ -121,6 +123,9 @@ class Connection:
         self._tls = isinstance(sock, ssl.SSLSocket)
         self._task: Task | None = None
         self._moved_last = 0
+        #: What is left of an answer that the loop sends, and since when the socket takes no more.
+        self._rest = memoryview(b"")
+        self._waits_since = 0.0
         self._lingered = 0
         self._low_water = 1
         settings = loop.settings
@@ -136,7 +141,7 @@ class Connection:
     @property
     def is_busy(self) -> bool:
         """Whether a request is under way."""
-        return self.on_ready in (self._ignore, self._wake, self._gather)
+        return self.on_ready in (self._ignore, self._wake, self._gather, self._send_more)
 
     # -- phases, in the loop's thread
 
@@ -228,6 +233,28 @@ class Connection:
             self.loop.soon(self._go_on)
         elif self.events != READ:
             self.loop.watch(self, READ)
+
+    def send_rest(self, rest: memoryview) -> None:
+        """Send the rest of an answer as the socket takes it, without a task, and end the request."""
+        self._rest = rest
+        self._waits_since = time.monotonic()
+        self.deadline = self._waits_since + self._writing.left()
+        self.on_ready = self._send_more
+        self.loop.watch(self, WRITE)
+
+    def _send_more(self) -> None:
+        now = time.monotonic()
+        self._writing.waited += now - self._waits_since
+        self._waits_since = now
+        try:
+            self._rest = self._rest[self.send_now((self._rest,)) :]
+        except OSError:
+            self.close()
+            return
+        if self._rest:
+            self.deadline = now + self._writing.left()  # if that is over, the next tick closes it
+        else:
+            self.end_request()
 
     def linger(self) -> None:
         """Close once the client has had time to read what was said last: to close a socket that has unread bytes

@@ -90,8 +90,8 @@ class Loop:
         self.idle_seconds = settings.keepalive_seconds
         self.connections: set[Connection] = set()
         self.leader: PoolThread | None = None
-        #: 1: a task hangs, or did a moment ago: nothing that may need a file is to begin in the leader's thread. 2: so
-        #: does one that began since then: nothing that needs a disk at all is to begin there.
+        #: 1: a task hangs, or did a moment ago: no file of a blob is to be read in the leader's thread. 2: so does one
+        #: that began since then: nothing that needs a disk at all is to begin there.
         self.careful = 0
         #: Whether nobody comes in any more.
         self.is_ending = False

@@ -10,10 +10,11 @@ import attrs
 from bleepstore.errors import NotModified
 from bleepstore.model import MAX_PAGE, NO_ATTRIBUTES, Checksum, ChecksumType, DeletedObject, ObjectVersion, PartSummary
 from bleepstore.store import DeleteFailure, StoredObject
+from bleepstore.store.reading import WHOLE_SIZE
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.object_lock import check_digest, lock_headers
 from bleepstore_server.operations.tagging import may_count_tags
-from bleepstore_server.response import WHOLE_SIZE, Headers, Response, xml
+from bleepstore_server.response import Headers, Response, xml
 from bleepstore_server.wire import bodies
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.dates import http_date
@@ -195,14 +196,12 @@ def get_object(exchange: Exchange) -> Response:
         stored = exchange.store.get_object(exchange.bucket, exchange.key, **_read_options(exchange))
     except NotModified as error:
         return _unchanged(exchange, error)
-    streams = False
     try:
         response = _describe(exchange, stored)
-        streams = stored.version.size > WHOLE_SIZE and stored.length > WHOLE_SIZE
-        response.body = stored if streams else stored.read()
-    finally:
-        if not streams and stored.file is not None:
-            stored.close()
+        response.body = stored if stored.length > WHOLE_SIZE else stored.read()
+    except BaseException:
+        stored.close()
+        raise
     return response
 
 

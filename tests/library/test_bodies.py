@@ -63,6 +63,6 @@ def test_what_is_larger_than_the_limit_is_a_blob(
     with bleepstore.open(tmp_path, inline_limit=inline_limit) as store:
         store.create_bucket("photos")
         store.put_object("photos", "k", form(body))
+        assert len(list((tmp_path / "blobs").glob("*/*"))) == (len(body) > inline_limit)
         with store.get_object("photos", "k") as stored:
-            assert (stored.file is not None) is (len(body) > inline_limit)
             assert stored.read() == body

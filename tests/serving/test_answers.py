@@ -138,6 +138,47 @@ def test_a_request_that_hangs_keeps_back_no_other_answer(server: Answering) -> N
     assert answer_of(clients[second]) == second.encode()
 
 
+def test_who_reads_slowly_is_served_while_a_request_hangs(server: Answering) -> None:
+    clients = {name: server.connect() for name in "ab"}
+    large = os.urandom(16 << 20)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def respond(name: str) -> bytes:
+        if name == "a":
+            return large
+        hangs.set()
+        assert goes_on.wait(20)
+        return name.encode()
+
+    server.respond = respond
+    ask(clients["a"], "a")
+    first = clients["a"].recv(1000)
+    ask(clients["b"], "b")
+    assert hangs.wait(20)
+    for _ in range(2):  # it is the same call as a moment ago
+        server.loop.relieve()
+    answer = bytearray(first)
+    while not answer.endswith(large[-1000:]):
+        answer += clients["a"].recv(1 << 20)
+    assert answer.partition(b"\r\n\r\n")[2] == large
+    goes_on.set()
+    assert answer_of(clients["b"]) == b"b"
+
+
+def test_who_reads_nothing_for_too_long_is_given_up() -> None:
+    with answering(settings=Settings(stall_seconds=0.05)) as server:
+        client = server.connect()
+        server.respond = lambda _name: bytes(64 << 20)
+        ask(client, "a")
+        ended: SimpleQueue[bool] = SimpleQueue()
+        while True:
+            server.loop.post(lambda: ended.put(not server.loop.connections))
+            if ended.get(timeout=20):
+                break
+        with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+            answer_of(client)
+
+
 def test_who_is_too_slow_is_told_in_the_round_that_notices(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(settings=Settings(header_seconds=0.05)) as slow:
 

@@ -84,6 +84,34 @@ def test_a_file_that_hangs_holds_its_own_requests(serve: Serve, hanging: int) ->
     assert served.stop() == 0
 
 
+def test_a_file_that_hangs_holds_no_requests_that_are_on_their_way(serve: Serve) -> None:
+    served = serve("--workers", "1", "--threads", str(THREADS), *LEGACY_ACLS)
+    s3 = served.client(read_timeout=20)
+    s3.create_bucket(Bucket="open", ACL="public-read-write")
+    s3.put_object(Bucket="open", Key="hangs", Body=bytes(SIZE), ACL="public-read")
+    file = make_hang(served.data)
+    with contextlib.ExitStack() as stack:
+        stack.callback(s3.close)
+        uploads = []
+        for number in range(5):
+            upload = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), 20))
+            head = f"PUT /open/{number} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n"
+            upload.sendall(head.encode())
+            assert upload.recv(100).startswith(b"HTTP/1.1 100 "), "the app waits for the body"
+            uploads.append(upload)
+        held = []
+        for _ in range(3):
+            held.append(ask(served, "hangs", stack))
+            assert is_healthy(served)
+        for upload in uploads:
+            upload.sendall(bytes(1000))
+        for upload in uploads:
+            assert upload.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert select.select(held, [], [], 0)[0] == [], "those that need the file still wait"
+        stack.callback(os.close, os.open(file, os.O_RDWR))  # who opens it from now on need not wait
+        assert served.stop() == 0
+
+
 #: In a server: twice as many threads at most, as soon as somebody looks; and who waits for one waits a moment.
 HELD_SOON = """
 from bleepstore_server.http1 import tasks
@@ -126,6 +154,9 @@ def test_who_waits_in_vain_for_a_thread_is_told_to_come_later(serve: Serve) -> N
         with urllib.request.urlopen(f"{admin_url(served)}/metrics", timeout=20) as metrics:
             assert b'bleepstore_s3_errors_total{code="SlowDown"}' in metrics.read()
         held.append(ask(served, "hangs", stack))  # in the loop's thread, so that it is careful
+        lines, document = answer_of(served, "GET /open/hangs", "Connection: close")
+        assert lines[0].startswith(b"HTTP/1.1 503 ")
+        assert b"<Code>SlowDown</Code>" in document
         patient = served.client(retries={"max_attempts": 5})  # it may be more careful for a second on a busy machine
         for number in range(3):
             assert is_healthy(served)
