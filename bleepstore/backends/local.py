@@ -47,9 +47,10 @@ _MINUTE = re.compile(r"[0-9a-f]{8}")
 _MINUTE_MS = 60_000
 #: After so many bytes of a large blob the disk begins to write them.
 _WRITEBACK = 4 * CHUNK
-#: Small pieces are written together, up to so many bytes and so many pieces. A client that stalls in the middle of a
-#: body has that much in memory.
-_GATHERED = 256 * 1024
+#: Writes end at multiples of so many bytes of the file, but for many small pieces: a page that is written twice costs
+#: more, and where a write begins at such a multiple the system keeps the file in larger pages. A client that stalls in
+#: the middle of a body has less than that in memory.
+_BLOCK = 256 * 1024
 _MAX_PIECES = 64
 _STALE_SECONDS = 24 * 3600
 #: When a hard link cannot be made: too many links, another device, or a file system that has none.
@@ -79,7 +80,7 @@ def _begin_writeback(fd: int, start: int, size: int) -> None:
         os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
-def _write_all(fd: int, pieces: Sequence[bytes]) -> None:
+def _write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
     """Write all of them: the file system takes several in one go."""
     views = [memoryview(piece) for piece in pieces]
     while views:
@@ -217,20 +218,28 @@ class LocalBackend:
 
     # -- writes
 
-    def _write(self, new_id: Callable[[], BlobId], chunks: Iterable[bytes]) -> StoredBlob:
+    def _write(self, new_id: Callable[[], BlobId], chunks: Iterable[bytes], size: int | None = None) -> StoredBlob:
+        """A blob of the chunks, which are `size` bytes together if that is given."""
         temporary = self._new_temporary()
         with on_error(lambda: temporary.unlink(missing_ok=True)):
             with _report_disk(), temporary.open("xb", buffering=0) as file:
                 descriptor = file.fileno()
-                begun = written = size = 0
-                pieces: list[bytes] = []
+                begun = written = come = 0
+                pieces: list[bytes | memoryview] = []
                 for chunk in chunks:
                     pieces.append(chunk)
-                    size += len(chunk)
-                    if size < _GATHERED and len(pieces) < _MAX_PIECES:
-                        continue
+                    come += len(chunk)
+                    whole = come if come == size else come - come % _BLOCK
+                    if whole <= written:
+                        if len(pieces) < _MAX_PIECES:
+                            continue
+                        whole = come
+                    view = memoryview(chunk)
+                    split = len(view) - (come - whole)
+                    pieces[-1] = view[:split]
                     _write_all(descriptor, pieces)
-                    written, size, pieces = written + size, 0, []
+                    pieces = [bytes(view[split:])] if come > whole else []
+                    written = whole
                     if written - begun >= _WRITEBACK:
                         _begin_writeback(descriptor, begun, written - begun)
                         begun = written
@@ -240,7 +249,7 @@ class LocalBackend:
                 return self._publish(temporary, new_id)
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        return self._write(spec.new_id, chunks)
+        return self._write(spec.new_id, chunks, spec.size)
 
     def begin_parts(self, spec: BlobSpec) -> None:
         """A part is a blob of its own."""
@@ -255,7 +264,7 @@ class LocalBackend:
         new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         if not isinstance(source, BlobRange):
-            return self._write(new_id, source)
+            return self._write(new_id, source, size)
         with self.get_object(source.handle, source.start, source.stop) as reader:
             return self._write(new_id, iter(lambda: reader.read(CHUNK), b""))
 
