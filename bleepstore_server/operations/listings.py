@@ -109,11 +109,7 @@ def list_objects(exchange: Exchange) -> Response:
 def list_objects_v2(exchange: Exchange) -> Response:
     query = exchange.request.query
     if query["list-type"] != "2":
-        raise RequestError(
-            "InvalidArgument",
-            "Invalid List Type specified in Request",
-            fields={"ArgumentName": "list-type", "ArgumentValue": query["list-type"]},
-        )
+        return list_objects(exchange)  # as S3 takes any other value (measured for backlot pull request 204)
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
     encoding = encoding_type(exchange)
     token = query.get("continuation-token")

@@ -177,16 +177,17 @@ def list_multipart_uploads(exchange: Exchange) -> Response:
     key_marker = marker_of(exchange, "key-marker") or ""
     # "If key-marker is not specified, the upload-id-marker parameter is ignored."
     upload_id_marker = query.get("upload-id-marker", "") if key_marker else ""
+    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     page = exchange.store.list_uploads(
         exchange.bucket,
-        prefix=query.get("prefix", ""),
-        delimiter=query.get("delimiter", ""),
+        prefix=prefix,
+        delimiter=delimiter,
         after_key=key_marker,
         after_upload_id=upload_id_marker,
         limit=limit,
         caller=exchange.caller,
     )
-    encode, delimiter = encoder(encoding), query.get("delimiter", "")
+    encode = encoder(encoding)
     next_key, next_upload_id = _last_upload(page)
     return xml(
         ListMultipartUploadsResult(
@@ -195,10 +196,10 @@ def list_multipart_uploads(exchange: Exchange) -> Response:
             upload_id_marker=upload_id_marker,
             next_key_marker=None if next_key is None else encode(next_key),
             next_upload_id_marker=next_upload_id,
-            prefix=encode(query.get("prefix", "")),
+            prefix=encode(prefix) if prefix else None,
             delimiter=encode(delimiter) if delimiter else None,
-            encoding_type=encoding,
             max_uploads=limit,
+            encoding_type=encoding,
             is_truncated=page.next_key is not None,
             uploads=[_listed_upload(upload, encode) for upload in page.uploads],
             common_prefixes=common_prefixes(page.common_prefixes, encode),

@@ -172,6 +172,15 @@ def test_versions_of_an_unversioned_bucket(s3: S3Client, server: Server) -> None
     assert prefixes_of(rolled) == ["b/", "d/"]
 
 
+@pytest.mark.parametrize("value", ["", "0", "1", "3", "bogus"])
+def test_any_other_list_type_is_the_first_listing(server: Server, value: str) -> None:
+    fill(server, ["a", "b"])
+    page = Wire(server.url).send("GET", f"/photos?list-type={value}&marker=a")
+    assert page.status == 200
+    assert b"<Marker>a</Marker>" in page.body
+    assert b"<KeyCount>" not in page.body
+
+
 # -- uploads
 
 
@@ -186,7 +195,7 @@ def test_uploads(s3: S3Client) -> None:
     first = whole["Uploads"][0]
     assert first["Initiator"]["ID"] == first["Owner"]["ID"] == "alice-id"
     assert (first["StorageClass"], first["Initiated"].tzname()) == ("GLACIER", "UTC")
-    assert (whole["MaxUploads"], whole["IsTruncated"]) == (1000, False)
+    assert (whole["MaxUploads"], whole["IsTruncated"], "Prefix" in whole) == (1000, False, False)
     for size in (1, 2, 3):
         pages = s3.get_paginator("list_multipart_uploads").paginate(
             Bucket="photos", PaginationConfig={"PageSize": size}
@@ -195,7 +204,8 @@ def test_uploads(s3: S3Client) -> None:
     rolled = s3.list_multipart_uploads(Bucket="photos", Delimiter="/")
     assert prefixes_of(rolled) == ["a/"]
     assert [u["Key"] for u in rolled["Uploads"]] == ["k", "k", "z"]
-    assert [u["Key"] for u in s3.list_multipart_uploads(Bucket="photos", Prefix="a/")["Uploads"]] == ["a/1", "a/2"]
+    within = s3.list_multipart_uploads(Bucket="photos", Prefix="a/")
+    assert ([u["Key"] for u in within["Uploads"]], within["Prefix"]) == (["a/1", "a/2"], "a/")
     after = s3.list_multipart_uploads(Bucket="photos", KeyMarker="a/2")
     assert [u["Key"] for u in after["Uploads"]] == ["k", "k", "z"]
     nothing: Any = s3.list_multipart_uploads(Bucket="photos", MaxUploads=0)

@@ -355,7 +355,6 @@ BAD_NUMBERS = [
     ),
     ("?encoding-type=foo", "encoding-type", "foo", "Invalid Encoding Method specified in Request"),
     ("?uploads&key-marker=k&upload-id-marker=none", "upload-id-marker", "none", "Invalid uploadId marker"),
-    ("?list-type=3", "list-type", "3", "Invalid List Type specified in Request"),
     ("?list-type=2&continuation-token=", "continuation-token", "", "The continuation token provided is incorrect"),
     ("?versions&version-id-marker=", "version-id-marker", "", "A version-id marker cannot be empty."),
     (

@@ -92,10 +92,11 @@ class ListMultipartUploadsResult:
     upload_id_marker: str = element("UploadIdMarker")
     next_key_marker: str | None = element("NextKeyMarker", ENCODED, default=None)
     next_upload_id_marker: str | None = element("NextUploadIdMarker", default=None)
-    prefix: str = element("Prefix", ENCODED)
+    # S3 tells of a prefix here only if there is one (versitygw issue 2156).
+    prefix: str | None = element("Prefix", ENCODED, default=None)
     delimiter: str | None = element("Delimiter", ENCODED, default=None)
-    encoding_type: str | None = element("EncodingType", default=None)
     max_uploads: int = element("MaxUploads", NUMBER)
+    encoding_type: str | None = element("EncodingType", default=None)
     is_truncated: bool = element("IsTruncated", BOOLEAN)
     uploads: Sequence[ListedUpload] = elements("Upload", ListedUpload)
     common_prefixes: Sequence[CommonPrefix] | Markup = elements("CommonPrefixes", CommonPrefix)
