@@ -17,7 +17,7 @@ from bleepstore.commands import RecountUsage
 from bleepstore.errors import BlobNotFound, CatalogDamaged, StoreError
 from bleepstore.posix import check_posix, fcntl
 from bleepstore.quotas import Usage
-from bleepstore.store.rolled_back import CATALOG_ID, is_of_others
+from bleepstore.store.rolled_back import CATALOG_ID, has_catalog, is_of_others
 
 _END_OF_TIME = 1 << 62
 
@@ -72,8 +72,7 @@ def fsck(
 
 def _check(root: Path, backend: LocalBackend, repair: bool, progress: Callable[[int, int], None]) -> Iterator[Finding]:
     yield from _leftovers(root, repair)
-    files = [root / "catalog.db", root / "catalog.db-wal"]
-    if not any(file.exists() and file.stat().st_size for file in files):
+    if not has_catalog(root):
         yield Finding(kind="no catalog", name=str(root / "catalog.db"), detail="it is missing or empty")
         yield from _unknown(backend, lambda _handle: False, repair)
         return

@@ -153,6 +153,7 @@ def open_read_only(root: Path, settings: Settings) -> Engine:
         raise StoreError(f"there is no store in {root}, and read_only makes none")
     if (root / GATEWAY_FILE).exists():
         raise StoreError(f"{root} is the catalog of a store at a provider: read_only is for the directory of a store")
+    check_catalog_is_there(root)
     lock = FolderLock.open_read_only(root)
     with on_error(lock.close):
         lock.share()

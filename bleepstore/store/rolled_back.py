@@ -26,16 +26,32 @@ _log = logging.getLogger("bleepstore.store")
 CATALOG_ID = "blobs/catalog.id"
 
 
+#: Where SQLite's file has how many entries the first page of its schema has, two bytes (sqlite.org/fileformat.html).
+_ENTRIES = slice(103, 105)
+
+
+def has_catalog(root: Path) -> bool:
+    """Whether there is a catalog in the folder. A young one is all in its log, and its file has no table yet."""
+    log = root / "catalog.db-wal"
+    if log.exists() and log.stat().st_size:
+        return True
+    try:
+        with (root / "catalog.db").open("rb") as file:
+            return any(file.read(_ENTRIES.stop)[_ENTRIES])
+    except FileNotFoundError:
+        return False
+
+
 def check_catalog_is_there(root: Path) -> None:
     """Raises StoreError if the folder holds blobs and no catalog: a new catalog would know none of them."""
-    files = [root / "catalog.db", root / "catalog.db-wal"]
-    if any(path.exists() and path.stat().st_size for path in files) or not has_blobs(root):
+    if has_catalog(root) or not has_blobs(root):
         return
     raise StoreError(
         f"{root} holds the bytes of objects, but its catalog.db is missing or empty: without it nobody knows what "
-        "they are, and nothing was changed. Put catalog.db back (with catalog.db-wal, if there is one), or restore a "
-        f"backup into a new folder: `bleepstore restore ARCHIVE DIR`. `bleepstore fsck --data {root}` shows what is "
-        "there; with --repair it moves all of it to the folder quarantine, and the store can begin anew."
+        "they are, and nothing was changed. Put catalog.db back with the catalog.db-wal that was beside it, in which "
+        "all of a young catalog is: a copy of an open store without that file is empty or old. Or restore a backup "
+        f"into a new folder: `bleepstore restore ARCHIVE DIR`. `bleepstore fsck --data {root}` shows what is there; "
+        "with --repair it moves all of it to the folder quarantine, and the store can begin anew."
     )
 
 
@@ -96,7 +112,7 @@ class SetAside:
             _log.warning(
                 "%s: catalog.db is older than the objects' bytes beside it, or another store's: %d files that it does "
                 "not know were moved to %s, and nothing was removed. If you have a newer catalog.db, stop the store, "
-                "put it back and move the files back to where they were.",
+                "put it back, with the catalog.db-wal that was beside it, and move the files back to where they were.",
                 self._backend.root,
                 self._moved,
                 self._backend.root / "quarantine",

@@ -66,6 +66,23 @@ def test_blobs_without_a_catalog_are_refused_and_left_alone(tmp_path: Path, how:
     assert files(tmp_path / "blobs") == before
 
 
+def test_a_young_store_that_was_copied_without_its_log_is_refused_and_whole_with_it(tmp_path: Path) -> None:
+    """All of its catalog is in `catalog.db-wal` as long as it is open."""
+    root, copy, log = tmp_path / "store", tmp_path / "copy", tmp_path / "log"
+    with bleepstore.open(root) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "a", BIG)
+        shutil.copytree(root, copy, ignore=shutil.ignore_patterns("catalog.db-*"))
+        shutil.copy(root / "catalog.db-wal", log)
+    assert [finding.kind for finding in bleepstore.fsck(copy)] == ["no catalog", "unknown"]
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match=r"catalog.db is missing or empty.*with the catalog.db-wal that was"):
+            bleepstore.open(copy, read_only=read_only)
+    shutil.copy(log, copy / "catalog.db-wal")
+    with bleepstore.open(copy) as store, store.get_object("photos", "a") as found:
+        assert found.read() == BIG
+
+
 @pytest.mark.parametrize("pattern", ["catalog.db", "catalog*"])
 def test_blobs_newer_than_the_catalog_are_set_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, pattern: str
