@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 _log = logging.getLogger("bleepstore.server")
+_WORKER = "bleepstore_server.worker"
 
 _MAX_PORT = 65535
 #: Where the console is at the admin address.
@@ -102,9 +103,22 @@ def check_backend(url: str, endpoint_url: str | None) -> None:
 
 def app_from_env() -> WSGIApplication:
     """The WSGI app that the BLEEPSTORE_* environment describes; call it in each worker, after the fork."""
+    _check_worker()
     config = load_config(environ=os.environ)
     store = open_to_serve(config)
     return make_app(config, store, make_admin(config, store))
+
+
+def _check_worker() -> None:
+    """Warn of a gunicorn that was not told which worker to run: it says so in the environment of its processes, and has
+    imported the worker before the app."""
+    if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/") and _WORKER not in sys.modules:
+        _log.warning(
+            "gunicorn serves this app with a worker of its own, such as sync: a client that stalls keeps it from all "
+            "others, and metadata whose names have an underscore is lost. Give it the option "
+            "-c python:bleepstore_server.gunicorn_conf (or at least -k %s.Worker).",
+            _WORKER,
+        )
 
 
 def admin_from_env() -> WSGIApplication:

@@ -11,8 +11,9 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import boto3
 import pytest
@@ -234,40 +235,58 @@ def test_https_serves_the_configured_certificate(serve: Serve, certificate: Path
         assert tls.version() in ("TLSv1.2", "TLSv1.3")
 
 
+@contextlib.contextmanager
+def gunicorn(data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], TextIO]]:
+    """gunicorn with the app from the environment, and its log. It has ended after the block."""
+    environ = clean_environment(
+        BLEEPSTORE_DATA=str(data), BLEEPSTORE_ACCESS_KEY=ACCESS_KEY, BLEEPSTORE_SECRET_KEY=SECRET_KEY
+    )
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "gunicorn", "--log-level", "info", *options, "bleepstore_server:app_from_env()"]
+    with os.fdopen(reading) as log:
+        process = subprocess.Popen(command, env=environ, stderr=writing, text=True)
+        os.close(writing)
+        try:
+            yield process, log
+        finally:
+            process.terminate()
+            log.read()
+            assert process.wait(timeout=40) == 0
+
+
+@pytest.mark.parametrize(("options", "warns"), [((), True), (("-k", "bleepstore_server.worker.Worker"), False)])
+def test_a_gunicorn_without_our_worker_is_told_the_option(
+    tmp_path: Path, options: tuple[str, ...], warns: bool
+) -> None:
+    hook = tmp_path / "hook.py"
+    hook.write_text(
+        "import sys\ndef post_worker_init(worker): print('the app is there', file=sys.stderr, flush=True)\n"
+    )
+    with gunicorn(tmp_path / "data", "-c", str(hook), "--bind", "127.0.0.1:0", *options) as (_process, log):
+        lines: list[str] = []
+        while not lines or "the app is there" not in lines[-1]:
+            lines.append(log.readline())
+            assert lines[-1], lines
+    told = [line for line in lines if "-c python:bleepstore_server.gunicorn_conf" in line]
+    assert len(told) == warns
+
+
 def test_gunicorn_itself_can_run_the_app_from_the_environment(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))
         port = holder.getsockname()[1]
-        environ = clean_environment(
-            BLEEPSTORE_DATA=str(tmp_path / "data"), BLEEPSTORE_ACCESS_KEY=ACCESS_KEY, BLEEPSTORE_SECRET_KEY=SECRET_KEY
-        )
-        reading, writing = os.pipe()
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "gunicorn", "-c", "python:bleepstore_server.gunicorn_conf"),
-                *("--log-level", "info", "--bind", f"127.0.0.1:{port}", "--workers", "2"),
-                "bleepstore_server:app_from_env()",
-            ],
-            env=environ,
-            stderr=writing,
-            text=True,
-        )
-        os.close(writing)
-        with os.fdopen(reading) as log:
+        options = ("-c", "python:bleepstore_server.gunicorn_conf", "--bind", f"127.0.0.1:{port}", "--workers", "2")
+        with gunicorn(tmp_path / "data", *options) as (process, log):
             booted = 0
             while booted < 2 and (line := log.readline()):
                 booted += "Booting worker" in line
-            try:
-                server = Served(process, f"http://127.0.0.1:{port}", tmp_path / "data", "", None)
-                s3 = server.client(retries={"max_attempts": 5})
-                s3.create_bucket(Bucket="photos")
-                s3.put_object(Bucket="photos", Key="k", Body=b"x", Metadata={"a_b": "c"})
-                assert s3.head_object(Bucket="photos", Key="k")["Metadata"] == {"a_b": "c"}
-            finally:
-                process.terminate()
-                log.read()
-                assert process.wait(timeout=40) == 0
+            server = Served(process, f"http://127.0.0.1:{port}", tmp_path / "data", "", None)
+            s3 = server.client(retries={"max_attempts": 5})
+            s3.create_bucket(Bucket="photos")
+            s3.put_object(Bucket="photos", Key="k", Body=b"x", Metadata={"a_b": "c"})
+            assert s3.head_object(Bucket="photos", Key="k")["Metadata"] == {"a_b": "c"}
+            s3.close()
 
 
 @pytest.mark.parametrize(
