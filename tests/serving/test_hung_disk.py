@@ -341,6 +341,12 @@ def test_who_hangs_although_the_loop_is_careful_makes_it_more_so() -> None:
     pool.close()
 
 
+def times_told(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    """How often something hung, by each warning. What else is logged may be of a thread that an earlier test began."""
+    told = [record for record in caplog.records if "a request hangs" in record.msg]
+    return [record.args[0] for record in told if isinstance(record.args, tuple)]
+
+
 def test_many_quick_requests_of_one_round_are_no_hang(caplog: pytest.LogCaptureFixture) -> None:
     loop: Loop
     done = threading.Event()
@@ -364,7 +370,7 @@ def test_many_quick_requests_of_one_round_are_no_hang(caplog: pytest.LogCaptureF
         loop.post(begin)
         assert done.wait(20)
     assert len(set(leaders)) == 1
-    assert not caplog.records
+    assert not times_told(caplog)
     loop.post(loop.end)
     pool.close()
 
@@ -493,7 +499,7 @@ def test_a_call_that_fails_ends_no_thread(monkeypatch: pytest.MonkeyPatch, caplo
         pool.relieve()
     assert done.wait(20)
     assert pool.thread_count == 2
-    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [ZeroDivisionError]
+    assert ZeroDivisionError in [record.exc_info and record.exc_info[0] for record in caplog.records]
     goes_on.set()
     pool.close()
 
@@ -534,9 +540,9 @@ def test_one_warning_a_minute_tells_how_often_something_hung(
     with caplog.at_level(logging.WARNING, "bleepstore.server"):
         for _ in range(3):
             hang_once(loop)
-        assert [record.args for record in caplog.records] == [(1,)]
+        assert times_told(caplog) == [1]
         monkeypatch.setattr(loops, "_WARNING_SECONDS", 0)
         hang_once(loop)
-        assert [record.args for record in caplog.records] == [(1,), (2,), (1,)]
+        assert times_told(caplog) == [1, 2, 1]
     loop.post(loop.end)
     pool.close()
