@@ -233,30 +233,8 @@ def _unchunked(file: IO[bytes]) -> Iterator[bytes]:
         file.readline()
 
 
-class _ChunkFile(io.RawIOBase):
-    """An iterable of bytes as a file."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._iterator = iter(chunks)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            chunk = next(self._iterator, None)
-            if chunk is None:
-                return 0
-            self._rest = chunk
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-
 def _file_of(chunks: Iterable[bytes]) -> io.BufferedReader:
-    return io.BufferedReader(_ChunkFile(chunks))
+    return io.BufferedReader(AnswerBody(chunks, 0))
 
 
 # -- httpx

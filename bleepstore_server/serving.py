@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import datetime as dt
+import functools
 import logging
 import os
 import secrets
@@ -60,36 +61,26 @@ CONSOLE = "/console"
 def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> Store:
     """The store that `config` names. Raises what `bleepstore.open` does."""
     data = None if config.in_memory else config.data
-    expiry, delay = dt.timedelta(days=config.upload_expiry_days), dt.timedelta(seconds=config.restore_delay)
-    keys = configured_keys(config.encryption_key_file, config.encryption_keys)
+    open_store = functools.partial(
+        bleepstore.open,
+        inline_limit=config.inline_limit,
+        upload_expiry=dt.timedelta(days=config.upload_expiry_days),
+        restore_delay=dt.timedelta(seconds=config.restore_delay),
+        encryption_keys=configured_keys(config.encryption_key_file, config.encryption_keys),
+        acl_defaults=config.acl_defaults,
+        public_access_block=config.blocked_everywhere,
+        event_destinations=config.destinations,
+        replication_destinations=config.remotes,
+    )
     if config.backend_url is None:
-        return bleepstore.open(
-            data,
-            inline_limit=config.inline_limit,
-            upload_expiry=expiry,
-            restore_delay=delay,
-            encryption_keys=keys,
-            read_only=config.read_only,
-            acl_defaults=config.acl_defaults,
-            public_access_block=config.blocked_everywhere,
-            event_destinations=config.destinations,
-            replication_destinations=config.remotes,
-        )
-    return bleepstore.open(
+        return open_store(data, read_only=config.read_only)
+    return open_store(
         config.backend_url,
         catalog=data,
         layout=config.backend_layout,
         endpoint_url=config.backend_endpoint_url,
         connections=max(config.threads, 4),
-        inline_limit=config.inline_limit,
-        upload_expiry=expiry,
-        restore_delay=delay,
-        encryption_keys=keys,
         take_over=take_over,
-        acl_defaults=config.acl_defaults,
-        public_access_block=config.blocked_everywhere,
-        event_destinations=config.destinations,
-        replication_destinations=config.remotes,
     )
 
 
