@@ -47,7 +47,12 @@ def list_buckets(exchange: Exchange) -> Response:
     )
     following = None if page.next_name is None else encode_token(page.next_name)
     found = [
-        ListedBucket(name=bucket.name, created_ms=bucket.created_ms, region=_region_of(exchange, bucket))
+        ListedBucket(
+            name=bucket.name,
+            created_ms=bucket.created_ms,
+            region=_region_of(exchange, bucket),
+            arn=_arn_of(bucket.name),
+        )
         for bucket in page.buckets
     ]
     return xml(
@@ -97,7 +102,9 @@ def create_bucket(exchange: Exchange) -> Response:
         )
     except BucketAlreadyOwnedByYou:
         _create_again(exchange, location, acl, tags, object_lock)
-    return Response(headers=[("Location", _location_of(exchange, location))])
+    return Response(
+        headers=[("Location", _location_of(exchange, location)), ("x-amz-bucket-arn", _arn_of(exchange.bucket))]
+    )
 
 
 def _location_of(exchange: Exchange, location: str) -> str:
@@ -137,6 +144,12 @@ def _region_of(exchange: Exchange, bucket: Bucket) -> str:
     return regions.region_of(bucket.location, exchange.config.region)
 
 
+def _arn_of(bucket: str) -> str:
+    """S3 tells it of all buckets, though its reference says "only for directory buckets" (localstack pull request
+    13824)."""
+    return f"arn:aws:s3:::{bucket}"
+
+
 def head_bucket(exchange: Exchange) -> Response:
     """ "Calls to the HeadBucket operation always return the bucket's location through an HTTP response header, whether
     access to the bucket is authorized or not" (GetBucketLocation)."""
@@ -148,6 +161,7 @@ def head_bucket(exchange: Exchange) -> Response:
     return Response(
         headers=[
             ("x-amz-bucket-region", _region_of(exchange, bucket)),
+            ("x-amz-bucket-arn", _arn_of(bucket.name)),
             ("x-amz-access-point-alias", "false"),
             ("Content-Type", "application/xml"),
         ],

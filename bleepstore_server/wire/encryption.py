@@ -72,7 +72,7 @@ def asked_encryption(fields: Mapping[str, str], *, is_private: bool) -> Encrypti
             key_id=fields.get(KEY_ID) or None, context=_context(fields.get(CONTEXT)), bucket_key=_bucket_key(fields)
         )
     if not _OF_NAMED_KEYS.isdisjoint(fields):
-        raise _refusal(_NO_KMS, method)
+        raise _refusal(_NO_KMS, method or "null")
     return StoreKey()
 
 
@@ -114,9 +114,8 @@ def _md5(key: bytes) -> str:
 
 def _refusal(message: str, value: str | None) -> RequestError:
     """S3 names the header of the method whatever was wrong."""
-    return RequestError(
-        "InvalidArgument", message, fields={"ArgumentName": ENCRYPTION, "ArgumentValue": value or "null"}
-    )
+    fields = {"ArgumentName": ENCRYPTION} if value is None else {"ArgumentName": ENCRYPTION, "ArgumentValue": value}
+    return RequestError("InvalidArgument", message, fields=fields)
 
 
 def not_implemented(name: str) -> RequestError:

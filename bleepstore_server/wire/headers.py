@@ -393,7 +393,8 @@ def byte_range(text: str | None) -> ByteRange | None:
 
 
 def copy_source_range(text: str | None) -> ByteRange | None:
-    if text is None:
+    """None: all of it, as S3 takes an empty header too (localstack pull request 9635)."""
+    if not text:
         return None
     found = byte_range(text)
     if found is None or found.first is None or found.last is None:

@@ -37,9 +37,9 @@ def anyone(server: Server) -> Wire:
 
 def test_the_life_of_a_bucket(s3: S3Client) -> None:
     made = s3.create_bucket(Bucket="photos")
-    assert made["Location"] == "/photos"
+    assert (made["Location"], made["BucketArn"]) == ("/photos", "arn:aws:s3:::photos")
     head = s3.head_bucket(Bucket="photos")
-    assert head["BucketRegion"] == "us-east-1"
+    assert (head["BucketRegion"], head["BucketArn"]) == ("us-east-1", "arn:aws:s3:::photos")
     s3.put_object(Bucket="photos", Key="k", Body=b"")
     with failure("BucketNotEmpty", 409):
         s3.delete_bucket(Bucket="photos")
@@ -84,6 +84,7 @@ def test_listing_buckets(s3: S3Client, bob: S3Client) -> None:
     assert [found["Name"] for found in listed["Buckets"]] == ["alpha", "beta-1", "beta-2", "gamma"]
     assert listed["Owner"] == {"ID": "alice-id", "DisplayName": "Alice"}
     assert all(found["CreationDate"] for found in listed["Buckets"])
+    assert listed["Buckets"][0]["BucketArn"] == "arn:aws:s3:::alpha"
     assert [found["Name"] for found in bob.list_buckets()["Buckets"]] == ["bobs"]
     some = s3.list_buckets(Prefix="beta")
     assert ([found["Name"] for found in some["Buckets"]], some["Prefix"]) == (["beta-1", "beta-2"], "beta")

@@ -338,6 +338,8 @@ def test_parts_by_copy(s3: S3Client) -> None:
         **upload.where, PartNumber=2, CopySource=source, CopySourceRange=f"bytes={5 * MIB + 2}-{5 * MIB + 4}"
     )
     three: Any = s3.upload_part_copy(**upload.where, PartNumber=3, CopySource=source)
+    whole: Any = s3.upload_part_copy(**upload.where, PartNumber=4, CopySource=source, CopySourceRange="")
+    assert whole["CopyPartResult"]["ETag"] == three["CopyPartResult"]["ETag"]
     assert one["CopyPartResult"]["ETag"] == f'"{hashlib.md5(PART).hexdigest()}"'
     assert two["CopyPartResult"]["ETag"] == f'"{hashlib.md5(b"234").hexdigest()}"'
     assert three["CopyPartResult"]["LastModified"]

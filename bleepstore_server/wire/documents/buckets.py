@@ -27,6 +27,7 @@ class ListedBucket:
     name: str = element("Name")
     created_ms: int = element("CreationDate", TIME)
     region: str | None = element("BucketRegion", default=None)
+    arn: str | None = element("BucketArn", default=None)
 
 
 @document("ListAllMyBucketsResult")
