@@ -164,7 +164,12 @@ class _Running:
         self.found: Check | None = None
         self._begun = time.monotonic()
         self._done = threading.Event()
-        threading.Thread(target=self._run, args=(check, store), name="bleepstore-health", daemon=True).start()
+        thread = threading.Thread(target=self._run, args=(check, store), name="bleepstore-health", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # there is none to be had, which is worth knowing too
+            self.found = Check(state=State.FAILURE, detail=str(error))
+            self._done.set()
 
     def _run(self, check: Callable[[Store], Check], store: Store) -> None:
         try:

@@ -19,6 +19,7 @@ from bleepstore.cluster import LocalCluster, open_member
 from bleepstore.jobs.couriers import Courier, Couriers
 from bleepstore.jobs.waking import Waker
 from bleepstore.raft.transport import MemoryNetwork
+from bleepstore_server.admin.checks import HealthChecks, State
 from bleepstore_server.live import live_server
 from tests.interrupts import NoThreads
 from tests.raft.clusters import FAST
@@ -148,6 +149,15 @@ def test_a_member_that_gets_no_threads_leaves_its_files(tmp_path: Path, after: i
         with NoThreads("raft", after=after), pytest.raises(RuntimeError):
             open_member(tmp_path / node, network)
         open_member(tmp_path / node, network).stop(hand_over=False)
+
+
+def test_health_is_told_where_its_checks_get_no_threads(store: Store) -> None:
+    checks = HealthChecks(store)
+    with NoThreads("bleepstore-health"):
+        health = checks.run()
+    assert health.state is State.FAILURE
+    assert {check.detail for check in health.checks.values()} == {"can't start new thread"}
+    assert checks.run().state is not State.FAILURE
 
 
 @FAILS
