@@ -47,10 +47,9 @@ _MINUTE = re.compile(r"[0-9a-f]{8}")
 _MINUTE_MS = 60_000
 #: After so many bytes of a large blob the disk begins to write them.
 _WRITEBACK = 4 * CHUNK
-#: Writes end at multiples of so many bytes of the file, but for many small pieces: a page that is written twice costs
-#: more, and where a write begins at such a multiple the system keeps the file in larger pages. A client that stalls in
-#: the middle of a body has less than that in memory.
-_BLOCK = 256 * 1024
+#: Small pieces are written together, up to so many bytes and so many pieces. A client that stalls in the middle of a
+#: body has that much in memory.
+_GATHERED = 256 * 1024
 _MAX_PIECES = 64
 _STALE_SECONDS = 24 * 3600
 #: When a hard link cannot be made: too many links, another device, or a file system that has none.
@@ -80,7 +79,7 @@ def _begin_writeback(fd: int, start: int, size: int) -> None:
         os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
-def _write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
+def _write_all(fd: int, pieces: Sequence[bytes]) -> None:
     """Write all of them: the file system takes several in one go."""
     views = [memoryview(piece) for piece in pieces]
     while views:
@@ -218,28 +217,20 @@ class LocalBackend:
 
     # -- writes
 
-    def _write(self, new_id: Callable[[], BlobId], chunks: Iterable[bytes], size: int | None = None) -> StoredBlob:
-        """A blob of the chunks, which are `size` bytes together if that is given."""
+    def _write(self, new_id: Callable[[], BlobId], chunks: Iterable[bytes]) -> StoredBlob:
         temporary = self._new_temporary()
         with on_error(lambda: temporary.unlink(missing_ok=True)):
             with _report_disk(), temporary.open("xb", buffering=0) as file:
                 descriptor = file.fileno()
-                begun = written = come = 0
-                pieces: list[bytes | memoryview] = []
+                begun = written = size = 0
+                pieces: list[bytes] = []
                 for chunk in chunks:
                     pieces.append(chunk)
-                    come += len(chunk)
-                    whole = come if come == size else come - come % _BLOCK
-                    if whole <= written:
-                        if len(pieces) < _MAX_PIECES:
-                            continue
-                        whole = come
-                    view = memoryview(chunk)
-                    split = len(view) - (come - whole)
-                    pieces[-1] = view[:split]
+                    size += len(chunk)
+                    if size < _GATHERED and len(pieces) < _MAX_PIECES:
+                        continue
                     _write_all(descriptor, pieces)
-                    pieces = [bytes(view[split:])] if come > whole else []
-                    written = whole
+                    written, size, pieces = written + size, 0, []
                     if written - begun >= _WRITEBACK:
                         _begin_writeback(descriptor, begun, written - begun)
                         begun = written
@@ -249,7 +240,7 @@ class LocalBackend:
                 return self._publish(temporary, new_id)
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        return self._write(spec.new_id, chunks, spec.size)
+        return self._write(spec.new_id, chunks)
 
     def begin_parts(self, spec: BlobSpec) -> None:
         """A part is a blob of its own."""
@@ -264,7 +255,7 @@ class LocalBackend:
         new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         if not isinstance(source, BlobRange):
-            return self._write(new_id, source, size)
+            return self._write(new_id, source)
         with self.get_object(source.handle, source.start, source.stop) as reader:
             return self._write(new_id, iter(lambda: reader.read(CHUNK), b""))
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 
 from bleepstore.backends.base import BlobSpec, PartBlob, new_blob_id
@@ -89,46 +87,6 @@ def test_a_write_survives_the_removal_of_its_folder(backend: LocalBackend, tmp_p
 
     with backend.get_object(backend.put_object(SPEC, body()).handle) as reader:
         assert reader.read() == b"data"
-
-
-@pytest.fixture
-def write_ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Where in its file each write has ended."""
-    ends: list[int] = []
-    writev = os.writev
-
-    def watched(fd: int, views: Sequence[memoryview]) -> int:
-        count = writev(fd, views)
-        ends.append(os.lseek(fd, 0, os.SEEK_CUR))
-        return count
-
-    monkeypatch.setattr(os, "writev", watched)
-    return ends
-
-
-def test_writes_of_a_large_blob_end_at_blocks_of_its_file(backend: LocalBackend, write_ends: list[int]) -> None:
-    block = 256 * 1024
-    data = os.urandom(4 * block + 3000)
-    cuts = [0, 100, 2000, block - 1, block + 1, 2 * block, 4 * block + 7, 4 * block + 8, len(data)]
-    with backend.get_object(backend.put_object(SPEC, [data[a:b] for a, b in pairwise(cuts)]).handle) as reader:
-        assert reader.read() == data
-    assert write_ends == [block, 2 * block, 4 * block, len(data)]
-
-
-def test_all_that_is_left_of_a_blob_of_known_size_is_written_at_once(
-    backend: LocalBackend, write_ends: list[int]
-) -> None:
-    pieces = [bytes(64_000), bytes(236_000)]
-    backend.put_object(attrs.evolve(SPEC, size=300_000), pieces)
-    backend.put_part(None, 1, pieces, 300_000, new_id=new_blob_id)
-    assert write_ends == [300_000, 300_000]
-
-
-def test_many_small_pieces_are_written_before_they_fill_a_block(backend: LocalBackend, write_ends: list[int]) -> None:
-    pieces = [bytes([n % 256]) * 3001 for n in range(200)]
-    with backend.get_object(backend.put_object(SPEC, pieces).handle) as reader:
-        assert reader.read() == b"".join(pieces)
-    assert write_ends == [64 * 3001, 256 * 1024, (64 + 64 + 23) * 3001, 2 * 256 * 1024, 200 * 3001]
 
 
 def test_an_interrupt_in_the_middle_of_a_write_leaves_no_file(backend: LocalBackend, tmp_path: Path) -> None:
