@@ -251,10 +251,12 @@ def _header_claim(request: SentHead, authorization: str, service: str) -> _Claim
     credential, signed, found = _parse_authorization(text, service)
     date = request.headers.get("x-amz-date")
     if date is None:
-        seconds = parse_http_date(request.headers.get("date", ""))
-        if seconds is None:
-            raise RequestError("AccessDenied", _NO_DATE)
-        date = _format_date(seconds)
+        date = request.headers.get("date", "")
+        if parse_date(date) is None:  # else it is the timestamp itself ("Handling dates in Signature Version 4")
+            seconds = parse_http_date(date)
+            if seconds is None:
+                raise RequestError("AccessDenied", _NO_DATE)
+            date = _format_date(seconds)
     return _Claim(credential, date, signed, (found or signature).strip())
 
 

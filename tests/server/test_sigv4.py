@@ -288,6 +288,18 @@ def test_a_date_may_come_in_the_date_header_and_must_come_somewhere() -> None:
     assert refusal(dated, GET_AUTH).code == "AccessDenied"
 
 
+@pytest.mark.parametrize("date", ["Fri, 24 May 2013 00:00:00 GMT", DATE])
+def test_a_date_header_may_have_either_format(date: str) -> None:
+    request = attrs.evolve(GET, headers=dict([HOST, ("date", date), ("x-amz-content-sha256", EMPTY)]))
+    names = "date;host;x-amz-content-sha256"
+    credential = sigv4._parse_credential(f"{ACCESS}/20130524/us-east-1/s3/aws4_request", "AuthorizationHeaderMalformed")
+    to_sign, _ = sigv4.string_to_sign(
+        request, sigv4._Claim(credential, DATE, sigv4._names_of(names), ""), EMPTY, as_sent=True
+    )
+    signature = sigv4.signing_key(SECRET, "20130524", "us-east-1", "s3").sign(to_sign)
+    assert verify_header(request, authorization(names, signature), lookup, NOW).access_key == ACCESS
+
+
 def test_the_host_and_every_amz_header_must_be_signed() -> None:
     more = attrs.evolve(GET, headers={**GET.headers, "x-amz-acl": "public-read"})
     error = refusal(more, GET_AUTH)
