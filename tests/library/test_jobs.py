@@ -75,14 +75,15 @@ def test_what_was_overwritten_or_deleted_is_removed(opened: Store, backend: Watc
 
 
 def test_an_assembled_blob_that_is_being_read_waits_for_its_reader(opened: Store, backend: Watched) -> None:
+    body = b"x" * 200_000  # more than is read as soon as it is opened
     upload = opened.create_upload("photos", "k")
-    part = opened.put_part("photos", "k", upload.upload_id, 1, BIG)
+    part = opened.put_part("photos", "k", upload.upload_id, 1, body)
     opened.complete_upload("photos", "k", upload.upload_id, [CompletedPart(number=1, etag=part.etag)])
     with opened.get_object("photos", "k") as found:
         opened.delete_object("photos", "k")
         opened.sweep()
         assert garbage(opened) == 1, "it stays on the list"
-        assert found.read() == BIG
+        assert found.read() == body
     opened.sweep()
     assert garbage(opened) == 0
     assert stored(backend) == set()

@@ -146,8 +146,9 @@ def test_ranges(text: str | None, expected: ByteRange | None) -> None:
 
 def test_a_range_of_a_copy_is_complete() -> None:
     assert h.copy_source_range(None) is None
+    assert h.copy_source_range("") is None
     assert h.copy_source_range("bytes=0-9") == ByteRange(0, 9)
-    for text in ("", "bytes=0-", "bytes=-5", "bytes=9-0", "0-9", "bytes=0-9,11-12", "bytes=a-b"):
+    for text in (" ", "bytes=0-", "bytes=-5", "bytes=9-0", "0-9", "bytes=0-9,11-12", "bytes=a-b"):
         assert refusal(h.copy_source_range, text) == "InvalidArgument"
 
 
