@@ -37,6 +37,7 @@ _DROPPED = 64 * 1024
 #: through the loop and back costs more.
 _FAST_BYTES, _FAST_MS = 64 * 1024, 5
 _LOW_WATER = 16 * 1024
+_NOTHING = memoryview(b"")
 
 _BLOCKED_READ = (BlockingIOError, ssl.SSLWantReadError)
 _BLOCKED_WRITE = (BlockingIOError, ssl.SSLWantWriteError)
@@ -124,7 +125,7 @@ class Connection:
         self._task: Task | None = None
         self._moved_last = 0
         #: What is left of an answer that the loop sends, and since when the socket takes no more.
-        self._rest = memoryview(b"")
+        self._rest = _NOTHING
         self._waits_since = 0.0
         self._lingered = 0
         self._low_water = 1
@@ -253,8 +254,11 @@ class Connection:
             return
         if self._rest:
             self.deadline = now + self._writing.left()  # if that is over, the next tick closes it
-        else:
-            self.end_request()
+            return
+        self._rest = _NOTHING
+        self.deadline = None
+        self.on_ready = self._ignore
+        self.loop.post(self.end_request)  # once the round looks at no more sockets, as after each answer
 
     def linger(self) -> None:
         """Close once the client has had time to read what was said last: to close a socket that has unread bytes

@@ -31,7 +31,7 @@ class Answering:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self._pool = Pool(2)
-        self.loop = Loop(settings or Settings(), self._pool, [self._listener], None, self._answer, lambda *_: None)
+        self.loop = Loop(settings or Settings(), self._pool, [self._listener], None, self._answer, _refuse)
         self.answers = GroupAnswers[str](self.loop, write or (lambda _: None))
         self._adds = write is not None
 
@@ -67,6 +67,10 @@ class Answering:
         self._pool.close()
         for client in self._clients:
             client.close()
+
+
+def _refuse(connection: Connection, _refusal: object) -> None:
+    connection.close()
 
 
 @contextlib.contextmanager

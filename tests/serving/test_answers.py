@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bleepstore_server.http1 import loop
+from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.settings import Settings
 from tests.serving.answering import Answering, answer_of, answering, ask, ask_together, has_answer
 from tests.serving.conftest import Served
@@ -163,6 +165,44 @@ def test_who_reads_slowly_is_served_while_a_request_hangs(server: Answering) -> 
     assert answer.partition(b"\r\n\r\n")[2] == large
     goes_on.set()
     assert answer_of(clients["b"]) == b"b"
+
+
+def test_requests_that_wait_behind_a_long_answer_are_told_apart(
+    server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One and a half have come with the first, and the rest comes in the round in which the long answer ends."""
+    one, other = server.connect(), server.connect()
+    heads = b"".join(b"GET /%s HTTP/1.1\r\nHost: here\r\n\r\n" % name for name in (b"first", b"second", b"third"))
+    send_now = Connection.send_now
+
+    def send_little(connection: Connection, pieces: Sequence[bytes | memoryview]) -> int:
+        monkeypatch.undo()
+        monkeypatch.setattr(loop, "_MAX_SECONDS", 60.0)
+        one.sendall(heads[-10:])
+        ask(other, "meanwhile")
+        return send_now(connection, [pieces[0][:1]])
+
+    monkeypatch.setattr(Connection, "send_now", send_little)
+    one.sendall(heads[:-10])
+    answers = b""
+    while not answers.endswith(b"third") and (data := one.recv(1000)):
+        answers += data
+    assert answers.count(b"HTTP/1.1 200") == 3
+    assert answers.index(b"first") < answers.index(b"second")
+
+
+def test_a_connection_keeps_nothing_of_an_answer_that_was_sent(server: Answering) -> None:
+    client = server.connect()
+    large = os.urandom(16 << 20)
+    server.respond = lambda name: large if name == "large" else name.encode()
+    tracemalloc.start()
+    try:
+        for name in ("large", "small"):
+            ask(client, name)
+            answer_of(client)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_who_reads_nothing_for_too_long_is_given_up() -> None:
