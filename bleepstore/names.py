@@ -8,6 +8,8 @@ from bleepstore.errors import InvalidArgument, InvalidBucketName, InvalidURI, Ke
 from bleepstore.model import ANONYMOUS_OWNER, MAX_KEY_BYTES, NULL_VERSION
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+#: What buckets could once be called, in us-east-1.
+_OLD_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 MAX_ACCESS_KEY = 128
 _ACCESS_KEY = re.compile(rf"[!-+.0-9;<>-~\-]{{1,{MAX_ACCESS_KEY}}}")
@@ -41,6 +43,11 @@ def check_bucket_name(bucket: str) -> None:
         reason = "This prefix or suffix of a bucket name is reserved."
     if reason:
         raise InvalidBucketName(bucket, reason)
+
+
+def can_be_bucket(name: str) -> bool:
+    """Whether there can be a bucket of this name, were it one from before the rules of today."""
+    return _OLD_BUCKET.fullmatch(name) is not None
 
 
 def check_account_id(account_id: str) -> None:

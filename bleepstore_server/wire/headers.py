@@ -29,6 +29,7 @@ from bleepstore.model import (
     Restoration,
     SystemMetadata,
 )
+from bleepstore.names import can_be_bucket
 from bleepstore.preconditions import UNCONDITIONAL, ReadCondition, WriteCondition
 from bleepstore_server.wire import encryption, object_lock
 from bleepstore_server.wire.bodies import FIELDS, parse_algorithm
@@ -485,7 +486,7 @@ def copy_source(text: str) -> CopySource:
     except ValueError:
         raise refusal("Invalid copy source encoding") from None
     bucket, _, key = source.removeprefix("/").partition("/")
-    if not bucket:
+    if not can_be_bucket(bucket):
         raise refusal("Invalid copy source bucket name")
     if not key:
         raise refusal("Invalid copy source object key")

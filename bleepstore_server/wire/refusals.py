@@ -16,12 +16,14 @@ from bleepstore.errors import (
     InvalidObjectState,
     InvalidRange,
     MethodNotAllowed,
+    NoSuchBucket,
     NoSuchKey,
     ObjectLocked,
     PreconditionFailed,
     QuotaExceeded,
     S3Error,
 )
+from bleepstore.names import can_be_bucket
 from bleepstore_server.wire.dates import http_date
 from bleepstore_server.wire.errors import DETAIL, ERRORS, RequestError
 
@@ -112,7 +114,9 @@ def translate(error: S3Error, method: str = "") -> RequestError:
         headers += _marker_headers(error.version_id)
     elif isinstance(error, BucketNotEmpty) and error.is_versioned:
         message = "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
-    return RequestError(error.code, message, fields=fields, headers=headers)
+    # No bucket can have such a name, S3 says instead of that there is none (versitygw issue 1358).
+    is_no_name = isinstance(error, NoSuchBucket) and not can_be_bucket(error.bucket)
+    return RequestError("InvalidBucketName" if is_no_name else error.code, message, fields=fields, headers=headers)
 
 
 def _argument_fields(error: InvalidArgument) -> dict[str, str]:

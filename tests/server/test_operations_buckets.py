@@ -76,6 +76,21 @@ def test_the_region_of_a_bucket_is_told_to_anybody(server: Server, s3: S3Client,
     assert (absent.status, absent.headers.get("x-amz-bucket-region")) == (404, None)
 
 
+@pytest.mark.parametrize("name", ["a", "ab", "%24bucket", "foo!bar", "foo%20bar", "%C3%A9%C3%A9%C3%A9"])
+def test_what_no_bucket_can_be_called_is_told_to_be_no_name(server: Server, s3: S3Client, name: str) -> None:
+    """As S3 does for every operation (versitygw issue 1358); what could be one from before today's rules is absent."""
+    wire = Wire(server.url)
+    for method, target in (("GET", f"/{name}"), ("GET", f"/{name}/k"), ("PUT", f"/{name}/k"), ("DELETE", f"/{name}")):
+        answer = wire.send(method, target)
+        assert (answer.status, answer.code) == (400, "InvalidBucketName"), answer
+    assert wire.send("HEAD", f"/{name}").status == 400
+    s3.create_bucket(Bucket="photos")
+    copied = wire.send("PUT", "/photos/k", headers={"x-amz-copy-source": f"{name}/k"})
+    assert copied.error["Message"] == "Invalid copy source bucket name"
+    for old in ("Upper_Case", "b" * 200):
+        assert wire.send("GET", f"/{old}").code == "NoSuchBucket"
+
+
 def test_listing_buckets(s3: S3Client, bob: S3Client) -> None:
     for name in ("alpha", "beta-1", "beta-2", "gamma"):
         s3.create_bucket(Bucket=name)
