@@ -19,6 +19,7 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.errors import BleepStoreError
+from bleepstore.posix import file_system_of
 from bleepstore_server.admin.checks import LOW_SPACE, State
 from bleepstore_server.config import AUDIT_URL, ServerConfig
 from bleepstore_server.master_keys import configured_keys
@@ -36,7 +37,6 @@ _CLOCK_MS = 2000
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs"})
 _NETWORK_FUSE = ("fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.glusterfs", "fuse.mount-s3")
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
-_MOUNTS = Path("/proc/self/mountinfo")
 
 
 @attrs.frozen(kw_only=True)
@@ -226,24 +226,6 @@ def _file_system(folder: Path) -> Finding:
     if kind in _IN_MEMORY:
         return _warning("file system", f"{folder} is in memory ({kind})", "it is lost when the machine restarts")
     return _ok("file system", kind or "unknown")
-
-
-def file_system_of(folder: Path, mounts: Path = _MOUNTS) -> str:
-    """The kind of file system that a folder is on, as the kernel calls it; "" where that cannot be told."""
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    wanted = str(folder.resolve())
-    best, kind = "", ""
-    for line in lines:
-        # proc(5): mount id, parent, device, root, mount point, options, optional fields, "-", type, source, options
-        before, _, after = line.partition(" - ")
-        point = before.split(" ")[4].encode().decode("unicode_escape")
-        is_within = wanted == point or wanted.startswith(point.rstrip("/") + "/")
-        if is_within and len(point) >= len(best):
-            best, kind = point, after.split(" ")[0]
-    return kind
 
 
 def _space(folder: Path) -> Iterator[Finding]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from bleepstore.backends.base import BlobSpec, PartBlob, new_blob_id
@@ -87,6 +89,84 @@ def test_a_write_survives_the_removal_of_its_folder(backend: LocalBackend, tmp_p
 
     with backend.get_object(backend.put_object(SPEC, body()).handle) as reader:
         assert reader.read() == b"data"
+
+
+MIB = 1024 * 1024
+
+
+class Reservations(list[tuple[int, int, int]]):
+    """What was reserved: from which byte of the file, how many, and how many had been written."""
+
+    def __init__(self, refusal: OSError | None = None) -> None:
+        super().__init__()
+        self._refusal = refusal
+
+    def note(self, fd: int, start: int, size: int) -> None:
+        self.append((start, size, os.lseek(fd, 0, os.SEEK_CUR)))
+        if self._refusal is not None:
+            raise self._refusal
+        os.truncate(fd, start + size)
+
+
+def backend_on(kind: str, root: Path, reserved: Reservations, monkeypatch: pytest.MonkeyPatch) -> LocalBackend:
+    monkeypatch.setattr("bleepstore.backends.local.file_system_of", lambda _folder: kind)
+    monkeypatch.setattr(os, "posix_fallocate", reserved.note)
+    return LocalBackend(root)
+
+
+def content(backend: LocalBackend, handle: str) -> bytes:
+    with backend.get_object(handle) as reader:
+        return reader.read()
+
+
+def test_no_more_space_is_reserved_than_for_four_mebibytes_that_have_not_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserved = Reservations()
+    backend = backend_on("ext4", tmp_path, reserved, monkeypatch)
+    pieces = [bytes([n]) * size for n, size in enumerate([64_000, *[MIB] * 12, 5])]
+    data = b"".join(pieces)
+    stored = backend.put_object(attrs.evolve(SPEC, size=len(data)), pieces)
+    assert content(backend, stored.handle) == data
+    assert [start for start, _size, _written in reserved] == [0, 5 * MIB + 64_000, 10 * MIB + 64_000]
+    for start, size, written in reserved:
+        assert start == written
+        assert start + size == min(written + (5 * MIB if written else 5 * MIB + 64_000), len(data))
+
+
+@pytest.mark.parametrize("size", [None, MIB])
+def test_of_a_blob_that_is_small_or_of_unknown_size_nothing_is_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None
+) -> None:
+    reserved = Reservations()
+    backend = backend_on("ext4", tmp_path, reserved, monkeypatch)
+    pieces = [bytes(MIB // 2)] * (2 if size else 8)
+    backend.put_object(attrs.evolve(SPEC, size=size), pieces)
+    backend.put_part(None, 1, pieces, size, new_id=new_blob_id)
+    assert reserved == []
+
+
+def test_where_it_is_not_known_to_pay_nothing_is_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserved = Reservations()
+    backend = backend_on("btrfs", tmp_path, reserved, monkeypatch)
+    backend.put_object(attrs.evolve(SPEC, size=2 * MIB), [bytes(MIB)] * 2)
+    assert reserved == []
+
+
+def test_what_was_reserved_and_did_not_come_is_no_part_of_the_blob(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserved = Reservations()
+    backend = backend_on("ext4", tmp_path, reserved, monkeypatch)
+    stored = backend.put_object(attrs.evolve(SPEC, size=8 * MIB), [b"a" * MIB, b"b" * 1000])
+    assert reserved == [(0, 5 * MIB, 0)]
+    assert content(backend, stored.handle) == b"a" * MIB + b"b" * 1000
+
+
+def test_a_disk_that_cannot_reserve_takes_what_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = backend_on("ext4", tmp_path, Reservations(OSError(errno.ENOSPC, "No space left")), monkeypatch)
+    stored = backend.put_object(attrs.evolve(SPEC, size=2 * MIB), [b"a" * MIB] * 2)
+    assert content(backend, stored.handle) == b"a" * 2 * MIB
 
 
 def test_an_interrupt_in_the_middle_of_a_write_leaves_no_file(backend: LocalBackend, tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 import bleepstore
+from bleepstore.posix import file_system_of
 from bleepstore_server.admin.checks import State
 from bleepstore_server.cli import main, make_parser
 from bleepstore_server.completion import commands_of
 from bleepstore_server.config import load_config
-from bleepstore_server.doctor import examine, file_system_of
+from bleepstore_server.doctor import examine
 from tests.serving.conftest import make_certificate
 
 Doctor = Callable[..., dict[str, tuple[str, str, str]]]
