@@ -137,7 +137,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         app: Any = self.wsgi
         self._is_quick = getattr(app, "is_quick", _never)
         self._audit = getattr(app, "audit", None)
-        self._answers = GroupAnswers(loop, _nothing if self._audit is None else app.conclude)
+        self._answers = GroupAnswers(loop, self._pool, _nothing if self._audit is None else app.conclude)
         if self._audit is not None:
             app.gather = self._answers.add
         if (engine := getattr(app, "engine", None)) is not None:

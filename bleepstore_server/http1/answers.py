@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.loop import Loop
-from bleepstore_server.http1.tasks import Task, current_task
+from bleepstore_server.http1.tasks import Pool, Task, current_task
 
 _log = logging.getLogger("bleepstore.server")
 
@@ -31,14 +31,19 @@ _Ready = tuple[Connection, Sequence[bytes], Callable[[], object]]
 class GroupAnswers(Generic[T]):
     """Takes the answers of the tasks of a loop. `write` is given what these added, before it sends any of them."""
 
-    def __init__(self, loop: Loop, write: Callable[[Sequence[T]], object]) -> None:
+    def __init__(self, loop: Loop, pool: Pool, write: Callable[[Sequence[T]], object]) -> None:
         self._loop = loop
+        self._pool = pool
         self._write = write
         #: What was added by tasks that have no answer yet.
         self._added: dict[Task, T] = {}
         #: Answers of this round, and what is to be written before each.
         self._waiting: deque[tuple[_Ready, T | None]] = deque()
         self._ready: deque[_Ready] = deque()
+        #: Those before which something is to be written; and whether such a write is under way: of writes that hang
+        #: there is one.
+        self._unwritten: list[tuple[_Ready, T]] = []
+        self._is_writing = False
         loop.gathered.append(self._waiting)
         loop.send_answers = self.flush
 
@@ -68,13 +73,14 @@ class GroupAnswers(Generic[T]):
 
     def flush(self) -> None:
         """Have what was added written, and send the answers. Called by the leader."""
-        if self._waiting:
-            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            items = [item for _answer, item in waiting if item is not None]
-            if items:
-                self._loop.offer(partial(self._write_all, items, waiting))
+        while self._waiting:
+            answer, item = self._waiting.popleft()
+            if item is None:
+                self._ready.append(answer)
             else:
-                self._ready.extend(answer for answer, _item in waiting)
+                self._unwritten.append((answer, item))
+        if self._unwritten and not self._is_writing:
+            self._begin_write()
         while self._ready:
             connection, pieces, send = self._ready.popleft()
             if pieces:
@@ -82,13 +88,25 @@ class GroupAnswers(Generic[T]):
             else:
                 self._loop.begin(send)
 
-    def _write_all(self, items: Sequence[T], waiting: Sequence[tuple[_Ready, object]]) -> None:
+    def _begin_write(self) -> None:
+        """In the leader's thread, unless a task is paused there that would wait for a write that hangs."""
+        assert self._loop.leader is not None
+        self._is_writing = True
+        write = partial(self._write_all, self._unwritten)
+        self._unwritten = []
+        if self._loop.leader.task_count:
+            self._pool.lead(lambda _thread: write())
+        else:
+            self._loop.offer(write)
+
+    def _write_all(self, unwritten: Sequence[tuple[_Ready, T]]) -> None:
         try:
-            self._write(items)
+            self._write([item for _answer, item in unwritten])
         except Exception:  # noqa: BLE001  # a fault of ours keeps back no answer
             _log.exception("what goes before the answers of a round could not be written")
-        self._ready.extend(answer for answer, _item in waiting)
-        self._loop.post(_nothing)  # if it hung, another thread leads now: its rounds end with a flush
+        self._ready.extend(answer for answer, _item in unwritten)
+        self._is_writing = False
+        self._loop.post(_nothing)  # another thread may lead now, and more may wait: its rounds end with a flush
 
     def _send(self, connection: Connection, pieces: Sequence[bytes]) -> None:
         try:

@@ -22,7 +22,7 @@ Write = Callable[[Sequence[str]], object]
 
 class Answering:
     """A loop that answers requests for names by `respond`, in the leader's thread; what a name has to have written is
-    the name."""
+    the name, of "read" nothing."""
 
     def __init__(self, write: Write | None = None, settings: Settings | None = None) -> None:
         self.respond: Callable[[str], bytes] = str.encode
@@ -32,13 +32,13 @@ class Answering:
         self._listener.setblocking(False)
         self._pool = Pool(2)
         self.loop = Loop(settings or Settings(), self._pool, [self._listener], None, self._answer, _refuse)
-        self.answers = GroupAnswers[str](self.loop, write or (lambda _: None))
+        self.answers = GroupAnswers[str](self.loop, self._pool, write or (lambda _: None))
         self._adds = write is not None
 
     def _answer(self, connection: Connection, head: Head, _body: RequestBody) -> None:
         name = head.target[1:]
         self.received.append(name)
-        if self._adds:
+        if self._adds and name != "read":
             assert self.answers.add(name)
         body = self.respond(name)
         pieces = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body

@@ -13,6 +13,7 @@ import struct
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ import pytest
 from bleepstore_server.http1 import loop
 from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.settings import Settings
+from bleepstore_server.http1.tasks import Task, current_task
 from tests.serving.answering import Answering, answer_of, answering, ask, ask_together, has_answer
 from tests.serving.conftest import Served
 from tests.serving.test_reload import workers_of
@@ -257,24 +259,62 @@ def test_all_of_a_round_is_written_together_before_the_first_is_answered() -> No
 
 def test_a_write_that_hangs_holds_its_own_answers() -> None:
     begun, goes_on = threading.Event(), threading.Event()
+    writes: list[list[str]] = []
 
     def write(names: Sequence[str]) -> None:
+        writes.append(sorted(names))
         if "a" in names:
             begun.set()
             goes_on.wait(20)
 
     with answering(write) as server:
-        clients = {name: server.connect() for name in "abc"}
+        clients = {name: server.connect() for name in "abcdef"}
         other = server.connect()
-        ask_together(server, clients, str.encode)
+        del writes[:]
+        ask_together(server, {name: clients[name] for name in "abc"}, str.encode)
         assert begun.wait(20)
         for _ in range(2):
             server.loop.relieve()
-        ask(other, "d")
-        assert answer_of(other) == b"d", "another thread leads"
+        for name in "def":
+            ask(clients[name], name)
+            ask(other, "read")
+            assert answer_of(other) == b"read", "another thread leads"
         assert not any(map(has_answer, clients.values()))
         goes_on.set()
-        assert [answer_of(client) for client in clients.values()] == [b"a", b"b", b"c"]
+        assert [answer_of(client) for client in clients.values()] == [b"a", b"b", b"c", b"d", b"e", b"f"]
+    assert writes == [["a", "b", "c"], ["d", "e", "f"]], "no more than one write hangs"
+
+
+def test_a_write_that_hangs_holds_no_request_that_is_on_its_way() -> None:
+    paused: SimpleQueue[Task] = SimpleQueue()
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def write(names: Sequence[str]) -> None:
+        if "hangs" in names:
+            begun.set()
+            goes_on.wait(20)
+
+    def respond(name: str) -> bytes:
+        task = current_task()
+        if name == "read" and task is not None:
+            paused.put(task)
+            task.pause()
+        return name.encode()
+
+    with answering(write) as server:
+        client, other = server.connect(), server.connect()
+        server.respond = respond
+        ask(other, "read")
+        task = paused.get(timeout=20)
+        ask(client, "hangs")
+        assert begun.wait(20)
+        for _ in range(2):
+            server.loop.relieve()
+        server.loop.post(partial(server.loop.switch, task))
+        assert answer_of(other) == b"read"
+        assert not has_answer(client)
+        goes_on.set()
+        assert answer_of(client) == b"hangs"
 
 
 def test_what_a_request_added_before_it_hung_is_written_before_its_answer_leaves() -> None:
