@@ -21,7 +21,7 @@ from bleepstore.store import DeleteFailure, Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.rates import RateMeter
-from bleepstore_server.wire import bodies, encryption, headers
+from bleepstore_server.wire import bodies, encryption, headers, regions
 from bleepstore_server.wire.bodies import SentBody
 from bleepstore_server.wire.documents.text import encode_url
 from bleepstore_server.wire.errors import RequestError
@@ -267,6 +267,13 @@ class Exchange:
         except S3Error:
             return False
         return True
+
+    def region_headers(self) -> list[tuple[str, str]]:
+        """The region of the bucket, if there is one, whoever asks."""
+        bucket = self.store.engine.catalog.find_bucket(self.bucket)
+        if bucket is None:
+            return []
+        return [("x-amz-bucket-region", regions.region_of(bucket.location, self.config.region))]
 
     def url_of(self, key: str) -> str:
         """The URL of a key in the bucket of the request, as answers show it."""

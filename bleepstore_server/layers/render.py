@@ -15,6 +15,10 @@ from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.refusals import READ_ONLY, translate
 
 _log = logging.getLogger("bleepstore.server")
+#: Operations whose refusals tell the region of the bucket too: "Calls to the HeadBucket operation always return the
+#: bucket's location through an HTTP response header, whether access to the bucket is authorized or not"
+#: (GetBucketLocation); of listings S3 does the same.
+_TELL_REGION = frozenset({"HeadBucket", "ListObjects", "ListObjectsV2"})
 
 
 def _of(exchange: Exchange) -> dict[str, str]:
@@ -58,6 +62,8 @@ def refusal_headers(exchange: Exchange, error: Exception, refused: RequestError)
     headers: Headers = [*refused.headers]
     if refused.code == "InvalidRange" and "ActualObjectSize" in refused.fields:
         headers.append(("Content-Range", f"bytes */{refused.fields['ActualObjectSize']}"))
+    if exchange.operation in _TELL_REGION and refused.status < 500:
+        headers += exchange.region_headers()
     if refused.status == 503:
         headers.append(("Retry-After", str(getattr(error, "retry_after", None) or 1)))
     if not drain(exchange):

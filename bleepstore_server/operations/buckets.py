@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bleepstore.access import AclRequest, CannedAcl
 from bleepstore.acl_rules import is_enforced
-from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
+from bleepstore.errors import BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
 from bleepstore.model import Acl, Bucket
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.ownership import requested_ownership
@@ -151,13 +151,7 @@ def _arn_of(bucket: str) -> str:
 
 
 def head_bucket(exchange: Exchange) -> Response:
-    """ "Calls to the HeadBucket operation always return the bucket's location through an HTTP response header, whether
-    access to the bucket is authorized or not" (GetBucketLocation)."""
-    try:
-        bucket = exchange.store.head_bucket(exchange.bucket, caller=exchange.caller)
-    except AccessDenied:
-        region = _region_of(exchange, exchange.store.get_bucket(exchange.bucket))
-        raise RequestError("AccessDenied", headers=[("x-amz-bucket-region", region)]) from None
+    bucket = exchange.store.head_bucket(exchange.bucket, caller=exchange.caller)
     return Response(
         headers=[
             ("x-amz-bucket-region", _region_of(exchange, bucket)),

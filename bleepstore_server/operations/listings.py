@@ -8,7 +8,6 @@ from bleepstore.model import MAX_PAGE
 from bleepstore.pages import ObjectPage, VersionPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire import regions
 from bleepstore_server.wire.documents.listings import (
     NO_STATUSES,
     ListBucketResult,
@@ -73,10 +72,7 @@ def _page(exchange: Exchange, after: str, limit: int, start_after: str = "") -> 
 def _answer(exchange: Exchange, page: object) -> Response:
     """A page with the region of its bucket, which S3 sends here as with HeadBucket."""
     response = xml(page)
-    bucket = exchange.store.engine.catalog.find_bucket(exchange.bucket)
-    if bucket is not None:
-        region = regions.region_of(bucket.location, exchange.config.region)
-        response.headers.append(("x-amz-bucket-region", region))
+    response.headers.extend(exchange.region_headers())
     return response
 
 

@@ -72,6 +72,10 @@ def test_the_region_of_a_bucket_is_told_to_anybody(server: Server, s3: S3Client,
     assert refused["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "eu-west-3"
     unsigned = Wire(server.url).send("HEAD", "/photos", signed=False)
     assert (unsigned.status, unsigned.headers["x-amz-bucket-region"]) == (403, "eu-west-3")
+    wrong = Wire(server.url, secret_key="wrong").send("HEAD", "/photos")
+    assert (wrong.status, wrong.headers["x-amz-bucket-region"]) == (403, "eu-west-3")
+    listing = Wire(server.url).send("GET", "/photos?encoding-type=none")
+    assert (listing.status, listing.headers["x-amz-bucket-region"]) == (400, "eu-west-3")
     absent = Wire(server.url).send("HEAD", "/absent", signed=False)
     assert (absent.status, absent.headers.get("x-amz-bucket-region")) == (404, None)
 
