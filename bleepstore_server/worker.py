@@ -284,9 +284,9 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         except BaseException as error:  # noqa: BLE001  # whatever it is, it ends this request and no other
             self._leave(connection, (), partial(self._fail, connection, answer, error))
             return
-        if isinstance(pieces, ObjectBody):  # what is sent from a file by a thread of the pool, never by the loop's
+        if isinstance(pieces, ObjectBody):  # what is sent from a file by a thread that has nothing else to do
             task = current_task()
-            if task is not None and task.hub is self._loop.leader:
+            if task is not None and (task.hub is self._loop.leader or task.hub.task_count > 1):
                 self._start(partial(self._send, connection, answer, pieces, body), connection, head, pieces)
                 return
         whole = answer.whole(pieces) if body.is_read else ()

@@ -1,8 +1,8 @@
 """What a disk may hold for long, such as opening a blob and reading it.
 
-A task of the loop that wants it pauses, and a thread of the pool does it: so a file that hangs holds the request that
-needs it, and none that is paused in the same thread. Where none is, and nothing hangs, the task does it by itself: two
-threads that take the interpreter from each other cost as much as half of the request.
+The task that wants it pauses, and another thread of the pool does it: so a file that hangs holds the request that needs
+it, and none that is paused in the same thread, which is the loop's or was. Where none is, and nothing hangs, the task
+does it by itself: two threads that take the interpreter from each other cost as much as half of the request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bleepstore_server.http1.tasks import Pool, Task, current_task
 
 
 class BlockingCalls:
-    """Makes the calls that tasks of a loop wait for, in the threads of a pool."""
+    """Makes calls that tasks wait for, in the threads of a pool."""
 
     def __init__(self, loop: Loop, pool: Pool) -> None:
         self._loop = loop
@@ -26,7 +26,7 @@ class BlockingCalls:
     def run(self, call: Callable[[], object]) -> None:
         """Return once `call` has; raises what it raises, and SlowDown if all threads are held for too long."""
         task, loop = current_task(), self._loop
-        if task is None or task.hub is not loop.leader or (task.hub.task_count == 1 and not loop.careful):
+        if task is None or (task.hub.task_count == 1 and not (loop.careful and task.hub is loop.leader)):
             call()
             return
         self._pool.start(partial(self._make, task, partial(copy_context().run, call)), partial(self._give_up, task))

@@ -112,6 +112,53 @@ def test_a_file_that_hangs_holds_no_requests_that_are_on_their_way(serve: Serve)
         assert served.stop() == 0
 
 
+#: In a server: who asks for "hangs" has lost the lead of the loop by the time it is found.
+FOUND_LATE = """
+import threading
+from bleepstore.store.stored_objects import StoredObjects
+from bleepstore_server.http1.loop import Loop
+starts, is_lost, start, find = [], threading.Event(), Loop.start, StoredObjects._find_span
+
+def start_again(loop):
+    start(loop)
+    starts.append(loop)
+    if len(starts) > 1:
+        is_lost.set()
+
+def find_late(objects, bucket, key, *arguments, **options):
+    if key == "hangs":
+        is_lost.wait(20)
+    return find(objects, bucket, key, *arguments, **options)
+
+Loop.start, StoredObjects._find_span = start_again, find_late
+"""
+
+
+@pytest.mark.parametrize(
+    "size", [SIZE, pytest.param(4 * SIZE, marks=pytest.mark.slow)], ids=["read at once", "streamed"]
+)
+def test_a_file_that_hangs_in_a_thread_that_led_holds_no_requests_that_are_on_their_way(
+    serve: Serve, size: int
+) -> None:
+    served = serve("--workers", "1", "--threads", str(THREADS), *LEGACY_ACLS, before=FOUND_LATE)
+    s3 = served.client(read_timeout=20)
+    s3.create_bucket(Bucket="open", ACL="public-read-write")
+    s3.put_object(Bucket="open", Key="hangs", Body=bytes(size), ACL="public-read")
+    file = make_hang(served.data)
+    with contextlib.ExitStack() as stack:
+        stack.callback(s3.close)
+        upload = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), 20))
+        upload.sendall(b"PUT /open/new HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n")
+        assert upload.recv(100).startswith(b"HTTP/1.1 100 "), "the app waits for the body"
+        held = ask(served, "hangs", stack)
+        assert is_healthy(served), "another thread leads"
+        upload.sendall(bytes(1000))
+        assert upload.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert select.select([held], [], [], 0)[0] == [], "who needs the file still waits"
+        stack.callback(os.close, os.open(file, os.O_RDWR))  # who opens it from now on need not wait
+        assert served.stop() == 0
+
+
 #: In a server: twice as many threads at most, as soon as somebody looks; and who waits for one waits a moment.
 HELD_SOON = """
 from bleepstore_server.http1 import tasks
