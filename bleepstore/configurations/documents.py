@@ -49,7 +49,7 @@ _LOGGING = structure(
 
 _WEBSITE = structure(
     ErrorDocument=structure("Key", Key=TEXT),
-    IndexDocument=structure("Suffix", Suffix=TEXT),
+    IndexDocument=structure("Suffix", Suffix=OPEN_TEXT),
     RedirectAllRequestsTo=structure("HostName", HostName=TEXT, Protocol=_PROTOCOL),
     RoutingRules=ListOf(
         structure(

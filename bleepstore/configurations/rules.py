@@ -144,8 +144,9 @@ def _check_website(_bucket: str, document: Document) -> None:
             "IndexDocument",
             "null",
         )
-    if "/" in index["Suffix"]:
-        raise InvalidArgument("The IndexDocument Suffix is not well formed", "IndexDocument", index["Suffix"])
+    suffix = index["Suffix"]
+    if not suffix or "/" in suffix:
+        raise InvalidArgument("The IndexDocument Suffix is not well formed", "IndexDocument", suffix or None)
     rules = document.get("RoutingRules", ())
     if len(rules) > _MAX_ROUTING_RULES:
         raise InvalidRequest(

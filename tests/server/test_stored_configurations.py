@@ -344,7 +344,7 @@ REFUSED: list[tuple[K, dict[str, Any], str]] = [
     (K.WEBSITE, {}, "InvalidArgument"),
     (K.WEBSITE, {"ErrorDocument": {"Key": "e"}}, "InvalidArgument"),
     (K.WEBSITE, {"IndexDocument": {"Suffix": "a/i"}}, "InvalidArgument"),
-    (K.WEBSITE, {"IndexDocument": {"Suffix": ""}}, "MalformedXML"),
+    (K.WEBSITE, {"IndexDocument": {"Suffix": ""}}, "InvalidArgument"),
     (K.WEBSITE, {**INDEX, "RedirectAllRequestsTo": {"HostName": "h"}}, "InvalidRequest"),
     (K.WEBSITE, {"RedirectAllRequestsTo": {"HostName": "h", "Protocol": "ftp"}}, "MalformedXML"),
     (K.WEBSITE, routed(Condition={}), "InvalidRequest"),
