@@ -30,9 +30,9 @@ class Answering:
         self._clients: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
-        self._pool = Pool(2)
-        self.loop = Loop(settings or Settings(), self._pool, [self._listener], None, self._answer, _refuse)
-        self.answers = GroupAnswers[str](self.loop, self._pool, write or (lambda _: None))
+        self.pool = Pool(2)
+        self.loop = Loop(settings or Settings(), self.pool, [self._listener], None, self._answer, _refuse)
+        self.answers = GroupAnswers[str](self.loop, self.pool, write or (lambda _: None))
         self._adds = write is not None
 
     def _answer(self, connection: Connection, head: Head, _body: RequestBody) -> None:
@@ -64,7 +64,7 @@ class Answering:
 
         self.loop.post(end)
         assert ended.wait(20)
-        self._pool.close()
+        self.pool.close()
         for client in self._clients:
             client.close()
 
