@@ -56,13 +56,15 @@ class BlockingCalls:
             self._slow_until = now + _SLOW_SECONDS
 
     def _make(self, task: Task, call: Callable[[], object]) -> None:
-        outcome: BaseException | None = None
         try:
             call()
         except BaseException as error:  # noqa: BLE001  # whatever it is, the task raises it
-            outcome = error
+            self._end(task, error)
+        else:
+            self._end(task)
+
+    def _end(self, task: Task, outcome: BaseException | None = None) -> None:
         self._loop.post(partial(self._loop.switch, task, outcome))
 
     def _give_up(self, task: Task) -> None:
-        refusal = SlowDown("All threads wait for a disk that does not answer.")
-        self._loop.post(partial(self._loop.switch, task, refusal))
+        self._end(task, SlowDown("All threads wait for a disk that does not answer."))

@@ -71,7 +71,10 @@ class Task(greenlet):
         assert self.parent is not None
         outcome = self.parent.switch()
         if isinstance(outcome, BaseException):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # it has this frame, and with it all that the call that failed had open
         return outcome
 
     def resume(self, outcome: object = None) -> None:
