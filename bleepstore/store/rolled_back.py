@@ -40,6 +40,8 @@ def has_catalog(root: Path) -> bool:
             return any(file.read(_ENTRIES.stop)[_ENTRIES])
     except FileNotFoundError:
         return False
+    except OSError:
+        return True  # what is wrong with it says who opens it as one
 
 
 def check_catalog_is_there(root: Path) -> None:
