@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -72,29 +71,6 @@ def test_a_stopped_holder_of_the_lock_keeps_no_one_for_long(tmp_path: Path, monk
         store.put_object("photos", "k", b"after")
         with store.get_object("photos", "k") as found:
             assert found.read() == b"after"
-
-
-def test_between_two_asks_for_the_lock_of_another_process_is_a_pause(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, done = tmp_path / "lock", []
-    path.touch()
-    with path.open() as held, path.open() as wanted:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        lock, ask = writer.ProcessLock(wanted.fileno()), fcntl.flock
-
-        def noted_ask(file: int, operation: int) -> None:
-            done.append("ask")
-            ask(file, operation)
-
-        def pause(_seconds: float) -> None:
-            done.append("pause")
-            ask(held, fcntl.LOCK_UN)
-
-        monkeypatch.setattr(fcntl, "flock", noted_ask)
-        monkeypatch.setattr(time, "sleep", pause)
-        assert lock.acquire(60)
-    assert done == ["ask", "pause", "ask"]
 
 
 def test_who_opens_a_store_meanwhile_is_told_what_it_waits_for(tmp_path: Path) -> None:

@@ -108,14 +108,18 @@ class ProcessLock:
             return not self._waits and self._ask(CLOSING_SECONDS)
 
     def _ask(self, seconds: float) -> bool:
-        """Whether it is had within that time; there is a pause before each attempt."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            time.sleep(_PAUSE_SECONDS)
-            with contextlib.suppress(BlockingIOError):
+        end = None
+        while True:
+            try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                now = time.monotonic()
+                end = end or now + seconds
+                if now >= end:
+                    return False
+                time.sleep(_PAUSE_SECONDS)
+            else:
                 return True
-        return False
 
     def _wait(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_EX)
