@@ -36,8 +36,8 @@ _OF_THE_CONNECTION = frozenset(
      "Upgrade"}
 )  # fmt: skip
 #: Buffers for what is compared before its descriptor is sent. As nobody waits for a client between the two there are as
-#: many as threads that run at a time, and not as threads.
-_buffers: deque[memoryview] = deque()
+#: many as threads that run at a time, and not as threads. After many have hung no more than these are kept.
+_buffers: deque[memoryview] = deque(maxlen=32)
 
 _ErrorInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 

@@ -28,7 +28,8 @@ _log = logging.getLogger("bleepstore.server")
 
 #: If all threads that may run have been at the same for so long, they count as held by a disk or a provider: at once if
 #: together they have used less than a part of a processor meanwhile, for who computes or is kept from it by others is
-#: merely slow. Then as many more may run, up to so many times the number that was asked for.
+#: merely slow. Then as many more may run, up to so many times the number that was asked for. One thread counts as held
+#: by itself once it has used less than that part for the longer time.
 _IDLE_SECONDS, _IDLE_PART = 0.1, 0.02
 _HELD_SECONDS = 1.0
 _MAX_TIMES = 8
@@ -163,6 +164,10 @@ class Pool:
         self._in_a_row = 0
         #: Whether the system may have another thread for us, and whether the log says that it had none once.
         self._may_start, self._is_told = True, False
+        #: Threads at calls that hang, of which each has given its turn to another; and what those that run had computed
+        #: when they were last seen to compute, and when that was.
+        self._held: set[PoolThread] = set()
+        self._seen: dict[PoolThread, tuple[float, float]] = {}
         #: What those had computed that ran at the last look, and have not parked since; and when that was.
         self._look: dict[PoolThread, float] = {}
         self._looked_at = 0.0
@@ -221,7 +226,9 @@ class Pool:
         """Take a thread's turn, which has done what it had to do at the moment. Called by itself."""
         with self.lock:
             self._running.discard(thread)
+            self._held.discard(thread)
             self._look.pop(thread, None)
+            self._seen.pop(thread, None)
             if self._closed:
                 self._end(thread)
                 return
@@ -257,7 +264,7 @@ class Pool:
     @property
     def _limit(self) -> int:
         """How many may run so that a new call may begin. What has begun has its thread, and runs beyond that."""
-        return min(self._size + self._relief, self._size * _MAX_TIMES)
+        return min(self._size + self._relief, self._size * _MAX_TIMES - len(self._held))
 
     def _run(self, thread: PoolThread) -> None:
         self._running.add(thread)
@@ -301,20 +308,40 @@ class Pool:
         with self.lock:
             now = time.monotonic()
             self._may_start = True
+            self._find_held(now)
             if not self._new and len(self._running) < self._relief:  # those that are not held are enough without them
-                self._relief -= self._size
+                self._relief = max(0, self._relief - self._size)
             self._end_idle(now)
-            limit, is_all = self._limit, len(self._look) >= self._size + self._relief
+            limit, most = self._limit, self._size * _MAX_TIMES - len(self._held)
+            is_all = len(self._look) >= self._size + self._relief
             if self._are_held(now):
-                if limit < self._size * _MAX_TIMES or (self._ready and is_all):
+                if limit < most or (self._ready and is_all):
                     self._relief += self._size
-                if limit == self._size * _MAX_TIMES:
+                if limit == most:
                     patience = _WAIT_SECONDS if now - self._busy_at > _WAIT_SECONDS else _PATIENT_SECONDS
                     while self._new and now - self._new[0][2] > patience:
                         late.append(self._new.popleft()[1])
             self._dispatch()
         for give_up in late:
             give_up()
+
+    def _find_held(self, now: float) -> None:
+        """Find who hangs while others go on, and who does no more."""
+        for thread in (*self._running, *self._held):
+            if thread.processor_time is None:
+                continue
+            computed = thread.processor_time()
+            before, since = self._seen.setdefault(thread, (computed, now))
+            if computed - before > _IDLE_PART * (now - since):
+                self._seen[thread] = (computed, now)
+                if thread in self._held:
+                    self._held.discard(thread)
+                    self._running.add(thread)
+            elif now - since >= _HELD_SECONDS and thread in self._running:
+                self._running.discard(thread)
+                self._held.add(thread)
+                self._look.pop(thread, None)
+                self._relief = max(0, self._relief - 1)  # which it may have been given for
 
     def _are_held(self, now: float) -> bool:
         """Whether a disk or a provider seems to hold those that run, while others wait."""

@@ -137,6 +137,32 @@ def test_calls_that_hang_hold_no_tasks_that_were_paused_before(pool: Pool, hangi
     new.wait()
 
 
+def test_one_that_hangs_gives_its_turn_to_another_though_others_go_on(
+    pool: Pool, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "_HELD_SECONDS", 0.05)
+    hanging.begin(SIZE - 1)
+    inside: list[object] = []
+    all_inside, ends = threading.Event(), threading.Event()
+
+    def step() -> None:
+        inside.append(None)
+        if len(inside) == SIZE:
+            all_inside.set()
+        all_inside.wait(0.001)
+        inside.pop()
+        if not ends.is_set():
+            pool.start(step, pytest.fail)  # so that there is always one that waits, and one that goes on
+
+    for _ in range(SIZE):
+        pool.start(step, pytest.fail)
+    deadline = time.monotonic() + 10
+    while not all_inside.wait(0.01) and time.monotonic() < deadline:
+        pool.relieve()
+    ends.set()
+    assert all_inside.is_set()
+
+
 def test_a_thread_with_a_paused_task_takes_no_other_call(pool: Pool) -> None:
     paused = Tasks(pool)
     paused.begin(10)
