@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ except ModuleNotFoundError:
 __all__ = ["check_posix", "fcntl", "file_system_of", "run_in_forks"]
 
 _MOUNTS = Path("/proc/self/mountinfo")
+#: How the kernel writes a space, a tab, a newline and a backslash there.
+_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 def check_posix(what: str) -> None:
@@ -44,7 +47,7 @@ def file_system_of(folder: Path, mounts: Path = _MOUNTS) -> str:
     for line in lines:
         # proc(5): mount id, parent, device, root, mount point, options, optional fields, "-", type, source, options
         before, _, after = line.partition(" - ")
-        point = before.split(" ")[4].encode().decode("unicode_escape")
+        point = _ESCAPE.sub(lambda found: chr(int(found[1], 8)), before.split(" ")[4])
         is_within = wanted == point or wanted.startswith(point.rstrip("/") + "/")
         if is_within and len(point) >= len(best):
             best, kind = point, after.split(" ")[0]

@@ -40,7 +40,8 @@ def _make_bucket(client: S3Client, bucket: str, *, versions: bool, locks: bool) 
     try:
         client.head_bucket(Bucket=bucket)
     except client.exceptions.ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+        # 400 where no bucket can have the name, for example: what is wrong says only an answer with a body.
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (400, 404):
             raise
         with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=locks)

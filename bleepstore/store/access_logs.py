@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -58,7 +59,8 @@ class AccessLogs:
             return
         for entry in entries:
             self._spool.add(bucket, entry.time_ms, render_line(found.owner.id, bucket, entry))
-        self._engine.jobs.start()
+        with contextlib.suppress(RuntimeError):  # no thread is to be had now; the next entry tries again
+            self._engine.jobs.start()
 
     def deliver(self, file: SpooledFile) -> int:
         """Put what is complete into the buckets where it belongs; returns how many lines. Raises what passes."""

@@ -105,8 +105,6 @@ class PoolThread(threading.Thread):
         self.idle_tasks: list[Task] = []
         #: How many seconds it has computed, once it runs; where the system does not tell, the whole process.
         self.processor_time: Callable[[], float] | None = None
-        #: Whether it leads the loop.
-        self.leads = False
 
     def post(self, call: Callable[[], object]) -> None:
         """Have the thread call this soon. Any thread may post."""
@@ -127,7 +125,7 @@ class PoolThread(threading.Thread):
         while (call := self._next_call()) is not None:
             try:
                 call()
-            except Exception:  # noqa: BLE001  # a fault of ours ends one call, and no thread
+            except BaseException:  # noqa: BLE001  # a fault of ours ends one call, and no thread
                 _log.exception("a call failed in a thread of the pool")
             self._pool.park(self)
         while self.idle_tasks:
@@ -203,11 +201,9 @@ class Pool:
             self._dispatch()
 
     def _lead(self, thread: PoolThread, call: Callable[[PoolThread], object]) -> None:
-        thread.leads = True
         try:
             call(thread)
         finally:
-            thread.leads = False
             with self.lock:
                 self._extra -= 1
 

@@ -10,9 +10,12 @@ import datetime as dt
 import functools
 import json
 import logging
+import os
+import select
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TextIO
 
 import attrs
 
@@ -28,6 +31,8 @@ _log = logging.getLogger("bleepstore.server")
 access_log = logging.getLogger("bleepstore.access")
 
 _SECOND = 1_000_000_000
+#: How long a pipe may be full before what is logged is dropped.
+_PATIENCE_MS = 100
 
 
 @attrs.define(kw_only=True)  # to make a frozen one takes three times as long
@@ -203,10 +208,51 @@ def log_access(record: Record) -> None:
     access_log.info("%s", access_line(record))
 
 
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to a stream as long as somebody takes them. A pipe that is full for a moment is waited for; then
+    lines are dropped until there is space again, and the log says how many: a server goes on although nobody reads what
+    it writes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        #: How many lines were dropped since the last one that was written.
+        self._lost = 0
+        #: Whether that one was written in part.
+        self._is_cut = False
+        try:
+            self._descriptor = stream.fileno()
+        except (OSError, ValueError):
+            self._descriptor = -1
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._descriptor < 0 or not hasattr(select, "poll"):
+            super().emit(record)
+            return
+        try:
+            line = (self.terminator * self._is_cut + self.format(record) + self.terminator).encode()
+            for start in range(0, len(line), select.PIPE_BUF):  # so many bytes a pipe takes whole
+                if not self._has_space():
+                    self._lost += 1
+                    return
+                os.write(self._descriptor, line[start : start + select.PIPE_BUF])
+                self._is_cut = start + select.PIPE_BUF < len(line)
+        except Exception:  # noqa: BLE001  # as every handler: it is said on standard error
+            self.handleError(record)
+            return
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            _log.warning("%d lines of the access log were dropped, for nobody read standard output", lost)
+
+    def _has_space(self) -> bool:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        return bool(poll.poll(0 if self._lost else _PATIENCE_MS))
+
+
 def start_access_log() -> Recorder:
     """Have `bleepstore.access` write to standard output, unless it has a handler already."""
     if not access_log.handlers:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = LineHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         access_log.addHandler(handler)
         access_log.propagate = False

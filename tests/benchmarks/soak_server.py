@@ -3,6 +3,9 @@
 
 A row for each minute shows what the workers have: memory, descriptors, threads. It fails if they grow once the
 server has warmed up, or if a request of an honest client fails. Linux only.
+
+Workers give freed memory back once a minute, so what they have goes up and down by a fifth in each minute; what is
+compared is the least that they had in a minute. One look in each would meet a later moment of that every time.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 BUCKET, CLIENTS, KEYS = "soak", 4, 300
 RUDE = Rude(idle=300, headers=100, bodies=100, readers=50, handshakes=0)
 SIZES = (0, 100, 1024, 60_000, 200_000, 3_000_000)
+#: How often the workers are looked at in each minute.
+LOOKS = 12
 #: What counts as growth: of memory a share and so many MiB, so many descriptors, so many threads.
 MEMORY, MEMORY_MIB, DESCRIPTORS, THREADS = 0.1, 16, 24, 4
 
@@ -125,18 +130,23 @@ def soak(served: Served, minutes: int, interval: float, pause: float) -> Usage |
     clients = [Honest(served, number, pause) for number in range(CLIENTS)]
     for client in clients:
         client.start()
-    print(f"| minute | requests/s | MiB | descriptors | threads |\n{'| ---: ' * 5}|", flush=True)
+    print(f"| minute | requests/s | MiB | at most | descriptors | threads |\n{'| ---: ' * 6}|", flush=True)
     warm, usage, done, grown = None, usage_of(served), 0, 0
     warm_up = max(1, minutes // 5)
     for minute in itertools.islice(itertools.count(1), minutes):
         begun = time.monotonic()
         with beside(served, RUDE):  # others in each minute
-            time.sleep(max(0.0, begun + interval - time.monotonic()))
-            usage = usage_of(served)
+            looks = []
+            for look in range(1, LOOKS + 1):
+                time.sleep(max(0.0, begun + interval * look / LOOKS - time.monotonic()))
+                looks.append(usage_of(served))
+            most = max(look.mib for look in looks)
+            usage = attrs.evolve(looks[-1], mib=min(look.mib for look in looks))
         count = sum(client.count for client in clients)
         rate = (count - done) / (time.monotonic() - begun)
         done = count
-        print(f"| {minute} | {rate:,.0f} | {usage.mib:.0f} | {usage.descriptors} | {usage.threads} |", flush=True)
+        row = minute, f"{rate:,.0f}", f"{usage.mib:.0f}", f"{most:.0f}", usage.descriptors, usage.threads
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
         for client in clients:
             if client.error is not None:
                 raise client.error

@@ -48,7 +48,7 @@ class RudeClients:
         self._port = port
         self._stack = stack
         #: Each with what it begins with.
-        self._dripping: list[tuple[socket.socket, str]] = []
+        self._dripping: list[tuple[socket.socket, bytes, bool]] = []
         self._next = 0
         self._context = None if certificate is None else ssl.create_default_context(cafile=certificate)
 
@@ -62,33 +62,33 @@ class RudeClients:
         for _ in range(rude.idle):
             self.connect()
         for _ in range(rude.bodies):
-            self._begin("PUT /open/body HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+            self._begin(b"PUT /open/body HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
         for _ in range(rude.readers):
             self.connect().sendall(b"GET /open/large HTTP/1.1\r\nHost: x\r\n\r\n")
         for _ in range(rude.handshakes if self._context else 0):
-            self.connect(tls=False).sendall(b"\x16\x03\x01")
+            self._begin(b"\x16\x03\x01\x20\x00", tls=False)  # the beginning of a record of 8 KiB
         for _ in range(rude.headers):
-            self._begin("GET / HTTP/1.1\r\nHost: x\r\nX-Drip: ")
+            self._begin(b"GET / HTTP/1.1\r\nHost: x\r\nX-Drip: ")
 
-    def _begin(self, text: str) -> None:
-        connection = self.connect()
-        connection.sendall(text.encode())
-        self._dripping.append((connection, text))
+    def _begin(self, text: bytes, tls: bool = True) -> None:
+        connection = self.connect(tls)
+        connection.sendall(text)
+        self._dripping.append((connection, text, tls))
 
     def drip(self, share: int = 1) -> None:
         """Have one in `share` of them send a byte."""
         count = -(-len(self._dripping) // share)
         for _ in range(count):
             self._next = (self._next + 1) % len(self._dripping)
-            connection, text = self._dripping[self._next]
+            connection, text, tls = self._dripping[self._next]
             try:
                 connection.sendall(b"x")
             except OSError:
                 connection.close()
                 with contextlib.suppress(OSError):
-                    connection = self.connect()
-                    connection.sendall(text.encode())
-                    self._dripping[self._next] = connection, text
+                    connection = self.connect(tls)
+                    connection.sendall(text)
+                    self._dripping[self._next] = connection, text, tls
 
 
 @contextlib.contextmanager

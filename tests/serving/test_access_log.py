@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import os
 import socket
 import struct
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bleepstore_server.layers.record import LineHandler
 from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, Served
 from tests.serving.test_damaged_bytes import blobs, flip
 
@@ -129,3 +132,19 @@ def test_an_answer_that_was_broken_off_says_so(serve: Serve) -> None:
         assert (found["status"], found["error_code"]) == (200, "InternalError")
         assert found["bytes_out"] < size
         s3.delete_object(Bucket="photos", Key="k")
+
+
+def test_a_log_that_nobody_reads_is_dropped_and_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
+    """A line longer than a pipe takes whole, and then what follows it."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", buffering=0) as pipe, os.fdopen(writer, "w", encoding="utf-8") as stream:
+        handler = LineHandler(stream)
+        size = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
+        handler.emit(logging.makeLogRecord({"msg": "x" * (2 * size)}))
+        for _ in range(1000):
+            handler.emit(logging.makeLogRecord({"msg": "dropped"}))
+        assert len(pipe.read(2 * size)) == size
+        assert not caplog.records
+        handler.emit(logging.makeLogRecord({"msg": "again"}))
+        assert pipe.read(100) == b"\nagain\n"
+    assert "1001 lines of the access log were dropped" in caplog.text

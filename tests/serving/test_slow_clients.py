@@ -43,9 +43,9 @@ def test_others_are_served_while_the_rude_hold_on(serve: Serve, certificate: Pat
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "rude"), [("http", MANY), ("https", MANY_OF_TLS)], ids=["http", "https"])
 def test_many_rude_clients_cost_honest_ones_little(tmp_path: Path, certificate: Path, scheme: str, rude: Rude) -> None:
-    """Half of a GET's time, and 100 ms at the 99th percentile of a health check: whatever looked at each of them would
-    cost several times that. A server that they hold on to and one that they do not know take turns with each request,
-    since other programs of the machine cost both."""
+    """A quarter more of a GET's time, which is a fifth of its rate, and 100 ms at the 99th percentile of a health
+    check: whatever looked at each of them would cost several times that. A server that they hold on to and one that
+    they do not know take turns with each request, since other programs of the machine cost both."""
     tls = certificate if scheme == "https" else None
     with contextlib.ExitStack() as stack:
         servers = []
@@ -72,7 +72,7 @@ def test_many_rude_clients_cost_honest_ones_little(tmp_path: Path, certificate: 
             f"{slowest * 1000:.1f} ms, without {usual * 1000:.1f}; {each / 1024:.1f} KiB of the workers for each\n"
         )
         assert slowest < usual + 0.1
-        assert ratio < 1.5
+        assert ratio < 1.25
 
 
 def seconds_of_a_get(*servers: Served) -> list[float]:
