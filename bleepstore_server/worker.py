@@ -186,7 +186,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         port = getattr(self.app, "admin_port", None)
         addresses = [listener.getsockname() for listener in self.sockets]
         found = [address for address in addresses if isinstance(address, tuple) and address[1] == port]
-        self._admin_address = found[0] if found and self._admin is not None else None
+        self._admin_address = self._loop.spare_address = found[0] if found and self._admin is not None else None
         if self._admin is not None:
             self._counts = self._admin.services.metrics.worker
             self._requests = self._admin.services.metrics.requests

@@ -41,6 +41,8 @@ _CAREFUL_SECONDS = 1.0
 _WARNING_SECONDS = 60.0
 #: Connections that are accepted in one go, before those that are there get their turn.
 _ACCEPTED = 64
+#: So many connections may the one listener have that those of others leave no space for.
+_SPARE = 16
 #: Looks at the sockets beyond the first, in one round, as long as each brings more that waits for its end.
 _MAX_LOOKS = 4
 #: An answer waits no longer for those of other requests, but for the one that is being computed.
@@ -63,6 +65,9 @@ class SupersededError(BaseException):
 
 class Loop:
     """The event loop of one worker. `pool` has the thread that leads it."""
+
+    #: The address of a listener that may have some connections beyond the bound of all: there it is asked what goes on.
+    spare_address: Any = None
 
     def __init__(
         self,
@@ -339,10 +344,14 @@ class Loop:
                     return
                 continue  # that client is gone
             sock.setblocking(False)
-            if len(self.connections) >= self.settings.max_connections:
+            if self._has_space(listener):
+                self._begin(sock, peer, listener)
+            else:
                 self._turn_away(sock)
-                continue
-            self._begin(sock, peer, listener)
+
+    def _has_space(self, listener: socket.socket) -> bool:
+        count, bound = len(self.connections), self.settings.max_connections
+        return count < bound or (count < bound + _SPARE and listener.getsockname() == self.spare_address)
 
     def _begin(self, sock: socket.socket, peer: Any, listener: socket.socket) -> None:
         try:

@@ -141,3 +141,17 @@ def test_pages_at_the_s3_port_leave_buckets_of_their_names_alone(serve: Callable
 
 def test_keys_of_the_s3_port_open_nothing_here(served: Served) -> None:
     assert ask(admin_url(served) + "/bucket/key", Authorization=f"AWS {ACCESS_KEY}:x")[0] == 404
+
+
+def test_it_can_be_asked_where_others_leave_no_space(tmp_path: Path) -> None:
+    server = start(tmp_path / "data", "--workers", "1", "--max-connections", "3")
+    idle = [socket.create_connection(("127.0.0.1", server.port), 30) for _ in range(3)]
+    for connection in idle:  # each is served, so that it has been accepted
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert ask(server.url + "/healthz")[0] == 503
+    assert ask(admin_url(server) + "/healthz")[0] == 200
+    assert ask(admin_url(server) + "/metrics")[0] == 200
+    for connection in idle:
+        connection.close()
+    server.end()
