@@ -138,8 +138,17 @@ class PoolThread(threading.Thread):
 
 
 class Pool:
-    """Threads for what may take long, of which `size` run at a time. The others are parked: each has nothing to do, or
-    tasks that wait."""
+    """Threads for what may take long, of which `size` run at a time. A thread is
+
+        idle      parked, without a task
+        paused    parked, with tasks that all wait
+        ready     parked, with something to do, until it is its turn
+        running   at a call, for which it has a turn
+        held      at a call that hangs: its turn is another's
+        leading   at the loop, or at what else is to run beside the others, without a turn
+
+    `_dispatch` is the one who gives turns, and `relieve` finds out who hangs: all that run at the same time, or one.
+    """
 
     def __init__(self, size: int) -> None:
         self.lock = threading.Lock()
