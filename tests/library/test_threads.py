@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import threading
@@ -79,6 +80,7 @@ def interrupts_everywhere(function: Callable[[Work], None]) -> Iterator[tuple[Wo
                 raise KeyboardInterrupt
 
         work, raised = Work(), None
+        gc.disable()  # an interrupt of what others have called at a collection would be theirs
         sys.settrace(interrupt)
         try:
             function(work)
@@ -86,6 +88,7 @@ def interrupts_everywhere(function: Callable[[Work], None]) -> Iterator[tuple[Wo
             raised = error
         finally:
             sys.settrace(before)
+            gc.enable()
         is_over = left > 0
         yield work, raised
 
