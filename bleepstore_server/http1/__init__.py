@@ -8,4 +8,5 @@ loop        the poller: who is ready, who is too slow, who may come in
 commits     the writes of all requests that are ready together, in one transaction
 answers     the answers of all requests that are ready together, after what has to be written before
 blocking    what a disk may hold for long, in other threads
+pace        whether calls are quick enough for the loop's thread
 """

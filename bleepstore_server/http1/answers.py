@@ -95,7 +95,7 @@ class GroupAnswers(Generic[T]):
         write = partial(self._write_all, self._unwritten)
         self._unwritten = []
         if self._loop.leader.task_count:
-            self._pool.lead(lambda _thread: write())
+            self._pool.run_beside(lambda _thread: write())
         else:
             self._loop.offer(write)
 

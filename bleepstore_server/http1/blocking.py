@@ -15,12 +15,10 @@ from functools import partial
 
 from bleepstore.errors import SlowDown
 from bleepstore_server.http1.loop import Loop
+from bleepstore_server.http1.pace import Pace
 from bleepstore_server.http1.tasks import Pool, Task, current_task
 
-#: What calls may take, on average, for the loop to wait for them; how much the last one counts; and how long others
-#: make them before that is tried again.
-_QUICK_SECONDS = 0.004
-_WEIGHT = 0.1
+#: How long others make the calls, where the loop's thread was slow, before it tries again.
 _SLOW_SECONDS = 1.0
 
 
@@ -32,7 +30,7 @@ class BlockingCalls:
         self._pool = pool
         self._clock = clock
         #: Of the calls in the loop's thread since others made them.
-        self._average = 0.0
+        self._pace = Pace()
         self._slow_until = 0.0
 
     def run(self, call: Callable[[], object]) -> None:
@@ -50,9 +48,9 @@ class BlockingCalls:
 
     def _measure(self, begun: float) -> None:
         now = self._clock()
-        self._average += (now - begun - self._average) * _WEIGHT
-        if self._average > _QUICK_SECONDS:
-            self._average = 0.0
+        self._pace.note(now - begun)
+        if self._pace.is_slow:
+            self._pace = Pace()
             self._slow_until = now + _SLOW_SECONDS
 
     def _make(self, task: Task, call: Callable[[], object]) -> None:

@@ -19,12 +19,8 @@ from queue import SimpleQueue
 from bleepstore.commands import Command, Result
 from bleepstore.committer import DirectCommitter, Pending
 from bleepstore_server.http1.loop import Loop
+from bleepstore_server.http1.pace import Pace
 from bleepstore_server.http1.tasks import Task, current_task
-
-#: What commits may take, on average, for the loop to wait for them.
-_QUICK_SECONDS = 0.004
-#: How much the last commit counts in the average.
-_WEIGHT = 0.1
 
 _Batch = list[tuple[Task, Command]]
 
@@ -38,7 +34,7 @@ class GroupCommits:
         self._queue: deque[tuple[Task, Command]] = deque()
         self._done: deque[tuple[Task, Pending]] = deque()
         self._is_out = False
-        self._average = 0.0
+        self._pace = Pace()
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="bleepstore-commits", daemon=True)
         self._thread.start()
@@ -59,13 +55,13 @@ class GroupCommits:
 
     def flush(self) -> None:
         """Have what is queued committed, batch after batch, and the tasks go on that it is done for."""
-        if self._resume() and self._average > _QUICK_SECONDS:
+        if self._resume() and self._pace.is_slow:
             self._loop.soon(_nothing)  # the next batch takes along what clients send that are answered now
             return
         while self._queue and not self._is_out:
             self._is_out = True
             batch = self._drain()
-            if self._average > _QUICK_SECONDS:
+            if self._pace.is_slow:
                 self._batches.put(batch)
             else:
                 self._loop.offer(partial(self._commit, batch))
@@ -80,7 +76,7 @@ class GroupCommits:
     def _commit(self, batch: _Batch) -> None:
         begun = time.monotonic()
         self._submit(batch)
-        self._average += (time.monotonic() - begun - self._average) * _WEIGHT
+        self._pace.note(time.monotonic() - begun)
         self._is_out = False
         self._loop.post(_nothing)  # its rounds end with a flush
 

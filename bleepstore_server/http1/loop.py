@@ -135,7 +135,7 @@ class Loop:
 
     def start(self) -> None:
         """Have a thread of the pool lead the loop, until `end`."""
-        self._pool.lead(self._lead)
+        self._pool.run_beside(self._lead)
 
     def _lead(self, thread: PoolThread) -> None:
         self.leader = thread

@@ -145,7 +145,7 @@ class Pool:
         ready     parked, with something to do, until it is its turn
         running   at a call, for which it has a turn
         held      at a call that hangs: its turn is another's
-        leading   at the loop, or at what else is to run beside the others, without a turn
+        beside    at the loop, or at what else is to run without a turn
 
     `_dispatch` is the one who gives turns, and `relieve` finds out who hangs: all that run at the same time, or one.
     """
@@ -166,7 +166,7 @@ class Pool:
         self._ready: deque[PoolThread] = deque()
         #: Calls that wait for a thread, what to call if none comes in time, and since when they wait.
         self._new: deque[tuple[Callable[[], object], Callable[[], object], float]] = deque()
-        self._leads: deque[Callable[[PoolThread], object]] = deque()
+        self._beside: deque[Callable[[PoolThread], object]] = deque()
         #: How many threads went before the first of the new calls.
         self._in_a_row = 0
         #: Whether the system may have another thread for us, and whether the log says that it had none once.
@@ -202,14 +202,14 @@ class Pool:
             self._new.append((call, give_up, time.monotonic()))
             self._dispatch()
 
-    def lead(self, call: Callable[[PoolThread], object]) -> None:
+    def run_beside(self, call: Callable[[PoolThread], object]) -> None:
         """Run `call` in a thread and in no task, beside those that run."""
         with self.lock:
             self._extra += 1
-            self._leads.append(call)
+            self._beside.append(call)
             self._dispatch()
 
-    def _lead(self, thread: PoolThread, call: Callable[[PoolThread], object]) -> None:
+    def _run_beside(self, thread: PoolThread, call: Callable[[PoolThread], object]) -> None:
         try:
             call(thread)
         finally:
@@ -251,8 +251,8 @@ class Pool:
         """Have those run for whom there is something to do, as many as may. Called whenever either has changed."""
         if self._closed:
             return
-        while self._leads and (thread := self._find_thread()) is not None:
-            thread.inbox.append(partial(self._lead, thread, self._leads.popleft()))
+        while self._beside and (thread := self._find_thread()) is not None:
+            thread.inbox.append(partial(self._run_beside, thread, self._beside.popleft()))
             thread.turn.release()
         while len(self._running) < self._size + self._relief:
             is_new_turn = self._new and not (self._ready and self._in_a_row < _MAX_IN_A_ROW)

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from bleepstore.cleanup import on_error
 from bleepstore.errors import NotModified
 from bleepstore.model import MAX_PAGE, NO_ATTRIBUTES, Checksum, ChecksumType, DeletedObject, ObjectVersion, PartSummary
 from bleepstore.store import DeleteFailure, StoredObject
@@ -196,12 +197,9 @@ def get_object(exchange: Exchange) -> Response:
         stored = exchange.store.get_object(exchange.bucket, exchange.key, **_read_options(exchange))
     except NotModified as error:
         return _unchanged(exchange, error)
-    try:
+    with on_error(stored.close):
         response = _describe(exchange, stored)
         response.body = stored if stored.length > WHOLE_SIZE else stored.read()
-    except BaseException:
-        stored.close()
-        raise
     return response
 
 

@@ -13,7 +13,7 @@ import pytest
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import DeleteObject
 from bleepstore.committer import DirectCommitter
-from bleepstore_server.http1 import commits, loop
+from bleepstore_server.http1 import loop, pace
 from bleepstore_server.http1.commits import GroupCommits
 from tests.serving.answering import Answering, answer_of, answering, ask, ask_together
 
@@ -100,7 +100,7 @@ def test_where_all_connections_wait_nothing_is_put_off(committing: Committing) -
 def test_where_commits_are_slow_one_takes_along_what_those_send_whom_the_last_one_answered(
     committing: Committing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commits, "_QUICK_SECONDS", -1.0)  # a thread commits
+    monkeypatch.setattr(pace, "_QUICK_SECONDS", -1.0)  # a thread commits
     one, other = committing.server.connect(), committing.server.connect()
     other_waits = threading.Event()
 

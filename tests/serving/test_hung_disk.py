@@ -59,15 +59,29 @@ def make_hang(data: Path) -> Path:
     return blob
 
 
+def serve_hang(serve: Serve, size: int = SIZE, **options: Any) -> tuple[Served, Any, Path]:
+    """A server of one worker, a client, and the file of the object "hangs", which everybody may read."""
+    served = serve("--workers", "1", "--threads", str(THREADS), *LEGACY_ACLS, **options)
+    s3 = served.client(read_timeout=20)
+    s3.create_bucket(Bucket="open", ACL="public-read-write")
+    s3.put_object(Bucket="open", Key="hangs", Body=bytes(size), ACL="public-read")
+    return served, s3, make_hang(served.data)
+
+
+def begin_upload(served: Served, key: str, stack: contextlib.ExitStack) -> socket.socket:
+    """A PUT for whose 1000 bytes the app waits."""
+    upload = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), 20))
+    head = f"PUT /open/{key} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n"
+    upload.sendall(head.encode())
+    assert upload.recv(100).startswith(b"HTTP/1.1 100 ")
+    return upload
+
+
 @pytest.mark.parametrize(
     "hanging", [1, pytest.param(5, marks=pytest.mark.slow)], ids=["one request", "more than threads"]
 )
 def test_a_file_that_hangs_holds_its_own_requests(serve: Serve, hanging: int) -> None:
-    served = serve("--workers", "1", "--threads", str(THREADS), *LEGACY_ACLS)
-    s3 = served.client(read_timeout=20)
-    s3.create_bucket(Bucket="open", ACL="public-read-write")
-    s3.put_object(Bucket="open", Key="hangs", Body=bytes(SIZE), ACL="public-read")
-    file = make_hang(served.data)
+    served, s3, file = serve_hang(serve)
     s3.put_object(Bucket="open", Key="small", Body=b"small")
     s3.put_object(Bucket="open", Key="file", Body=bytes(SIZE))
     with contextlib.ExitStack() as stack:
@@ -85,20 +99,10 @@ def test_a_file_that_hangs_holds_its_own_requests(serve: Serve, hanging: int) ->
 
 
 def test_a_file_that_hangs_holds_no_requests_that_are_on_their_way(serve: Serve) -> None:
-    served = serve("--workers", "1", "--threads", str(THREADS), *LEGACY_ACLS)
-    s3 = served.client(read_timeout=20)
-    s3.create_bucket(Bucket="open", ACL="public-read-write")
-    s3.put_object(Bucket="open", Key="hangs", Body=bytes(SIZE), ACL="public-read")
-    file = make_hang(served.data)
+    served, s3, file = serve_hang(serve)
     with contextlib.ExitStack() as stack:
         stack.callback(s3.close)
-        uploads = []
-        for number in range(5):
-            upload = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), 20))
-            head = f"PUT /open/{number} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n"
-            upload.sendall(head.encode())
-            assert upload.recv(100).startswith(b"HTTP/1.1 100 "), "the app waits for the body"
-            uploads.append(upload)
+        uploads = [begin_upload(served, str(number), stack) for number in range(5)]
         held = []
         for _ in range(3):
             held.append(ask(served, "hangs", stack))
@@ -140,16 +144,10 @@ Loop.start, StoredObjects._find_span = start_again, find_late
 def test_a_file_that_hangs_in_a_thread_that_led_holds_no_requests_that_are_on_their_way(
     serve: Serve, size: int
 ) -> None:
-    served = serve("--workers", "1", "--threads", str(THREADS), *LEGACY_ACLS, before=FOUND_LATE)
-    s3 = served.client(read_timeout=20)
-    s3.create_bucket(Bucket="open", ACL="public-read-write")
-    s3.put_object(Bucket="open", Key="hangs", Body=bytes(size), ACL="public-read")
-    file = make_hang(served.data)
+    served, s3, file = serve_hang(serve, size, before=FOUND_LATE)
     with contextlib.ExitStack() as stack:
         stack.callback(s3.close)
-        upload = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), 20))
-        upload.sendall(b"PUT /open/new HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n")
-        assert upload.recv(100).startswith(b"HTTP/1.1 100 "), "the app waits for the body"
+        upload = begin_upload(served, "new", stack)
         held = ask(served, "hangs", stack)
         assert is_healthy(served), "another thread leads"
         upload.sendall(bytes(1000))

@@ -346,7 +346,7 @@ def test_where_the_system_has_no_more_threads_they_are_shared(
     paused.begin(12)
     assert sorted(Counter(paused.threads).values()) == [4, 4, 4]
     led = threading.Event()
-    pool.lead(lambda _thread: led.set())
+    pool.run_beside(lambda _thread: led.set())
     assert led.wait(20)
     paused.resume()
     paused.wait()
@@ -363,7 +363,7 @@ def test_a_call_waits_for_the_first_thread_that_the_system_has(pool: Pool, monke
     system = NoThreads(monkeypatch, 0)
     done, led = threading.Event(), threading.Event()
     pool.start(done.set, pytest.fail)
-    pool.lead(lambda _thread: led.set())
+    pool.run_beside(lambda _thread: led.set())
     pool.relieve()
     assert pool.waiting == 1
     system.left = 1
@@ -412,7 +412,7 @@ def test_a_former_leader_takes_no_call_before_its_own_tasks_have_ended() -> None
         begun.set()
         next_goes_on.wait(20)
 
-    pool.lead(lead)
+    pool.run_beside(lead)
     left.wait_for(5)
     left.resume()  # it hangs, so they wait for it
     others.begin(3)  # it is not counted among those that run
@@ -441,7 +441,7 @@ def test_a_former_leader_with_paused_tasks_takes_no_call() -> None:
             thread.make_task(left.pause).switch()
         thread.post(returned.set)  # what it does first when it leads no more
 
-    pool.lead(lead)
+    pool.run_beside(lead)
     left.wait_for(5)
     assert returned.wait(20)
     others.begin(5)
@@ -531,7 +531,7 @@ def test_no_wake_up_is_lost_in_a_storm(seed: int, monkeypatch: pytest.MonkeyPatc
         for number in numbers:
             pool.start(partial(call, number, plan[number]), pytest.fail)
             if number % 50 == 0:
-                pool.lead(lambda _thread: leads.release())
+                pool.run_beside(lambda _thread: leads.release())
 
     def relieve() -> None:
         while not done.is_set():
