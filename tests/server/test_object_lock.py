@@ -155,6 +155,13 @@ def test_a_wrong_configuration_is_refused(wire: Wire, document: bytes, code: str
     assert b"Rule" not in wire.send("GET", "/photos?object-lock").body
 
 
+def test_a_default_event_hold_is_refused_not_ignored(wire: Wire) -> None:
+    rule = default("<Mode>GOVERNANCE</Mode><Days>1</Days><DefaultEventHold><Days>3</Days></DefaultEventHold>")
+    answer = wire.send("PUT", "/photos?object-lock", rule)
+    assert (answer.status, answer.code) == (501, "NotImplemented")
+    assert b"Rule" not in wire.send("GET", "/photos?object-lock").body
+
+
 # -- what is locked
 
 
@@ -222,6 +229,22 @@ def test_retention_is_put_and_got(s3: S3Client) -> None:
         with failure("AccessDenied", 403):
             s3.put_object_retention(Bucket="photos", Key="k", Retention=refused, BypassGovernanceRetention=True)
     assert s3.get_object_retention(Bucket="photos", Key="k")["Retention"] == longer
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["<EventHold>ON</EventHold>", "<EventHoldDuration><Days>3</Days></EventHoldDuration>"],
+)
+def test_an_event_hold_is_refused_and_takes_no_retention_away(wire: Wire, asked: str) -> None:
+    assert wire.send("PUT", "/photos/k", b"1").status == 200
+    held = f"<Mode>GOVERNANCE</Mode><RetainUntilDate>{date(SOON)}</RetainUntilDate>"
+    assert wire.send("PUT", "/photos/k?retention", f"<Retention>{held}</Retention>".encode()).status == 200
+    before = wire.send("GET", "/photos/k?retention").body
+    for others in ("", held.replace(date(SOON), date(LATER))):
+        document = f"<Retention>{others}{asked}</Retention>".encode()
+        answer = wire.send("PUT", "/photos/k?retention", document, {"x-amz-bypass-governance-retention": "true"})
+        assert (answer.status, answer.code) == (501, "NotImplemented")
+        assert wire.send("GET", "/photos/k?retention").body == before
 
 
 def test_a_legal_hold_is_put_and_got(s3: S3Client) -> None:

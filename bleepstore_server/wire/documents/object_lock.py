@@ -26,7 +26,10 @@ class HoldStatus(enum.StrEnum):
     OFF = "OFF"
 
 
-@document()
+_NO_EVENT_HOLDS = "This store has no event holds."
+
+
+@document(refuses={"DefaultEventHold": _NO_EVENT_HOLDS})
 class DefaultRetentionElement:
     mode: RetentionMode | None = element("Mode", choice(RetentionMode), default=None)
     days: int | None = element("Days", INTEGER, default=None)
@@ -44,7 +47,8 @@ class ObjectLockConfiguration:
     rule: ObjectLockRule | None = child("Rule", ObjectLockRule, default=None)
 
 
-@document("Retention")
+# Without its EventHold a document could be empty, and an empty one takes the retention away.
+@document("Retention", refuses={"EventHold": _NO_EVENT_HOLDS, "EventHoldDuration": _NO_EVENT_HOLDS})
 class RetentionDocument:
     mode: RetentionMode | None = element("Mode", choice(RetentionMode), default=None)
     until_ms: int | None = element("RetainUntilDate", PRECISE_TIME, default=None)
@@ -56,7 +60,7 @@ class LegalHoldDocument:
 
 
 def parse_lock(body: bytes) -> ObjectLock:
-    """Raises RequestError: MalformedXML; InvalidRetentionPeriod."""
+    """Raises RequestError: MalformedXML; InvalidRetentionPeriod; NotImplemented: a default event hold."""
     rule = parse(ObjectLockConfiguration, body).rule
     if rule is None:
         return ObjectLock()
@@ -75,7 +79,8 @@ def lock_document(lock: ObjectLock) -> ObjectLockConfiguration:
 
 
 def parse_retention(body: bytes) -> Retention | None:
-    """None: it is to be removed, as a document without elements asks. Raises RequestError: MalformedXML."""
+    """None: it is to be removed, as a document without elements asks. Raises RequestError: MalformedXML;
+    NotImplemented: an event hold."""
     asked = parse(RetentionDocument, body)
     if asked.mode is None and asked.until_ms is None:
         return None
