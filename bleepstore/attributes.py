@@ -113,7 +113,7 @@ def _same(value: bool | None) -> bool | None:
     return value
 
 
-def _write_encryption(encryption: Encryption | None) -> dict[str, Any] | None:
+def write_encryption(encryption: Encryption | None) -> dict[str, Any] | None:
     if encryption is None:
         return None
     return {
@@ -127,7 +127,7 @@ def _write_encryption(encryption: Encryption | None) -> dict[str, Any] | None:
     }
 
 
-def _read_encryption(record: Any) -> Encryption | None:
+def read_encryption(record: Any) -> Encryption | None:
     if record is None:
         return None
     given = dict(record)
@@ -162,7 +162,7 @@ def _read_replica(destination: object, status: object, version_id: str | None, e
 
 def load_encryption(text: str | None) -> Encryption | None:
     """Of a column."""
-    return None if text is None else _read_encryption(json.loads(text))
+    return None if text is None else read_encryption(json.loads(text))
 
 
 #: A JSON value as a column holds it.
@@ -190,7 +190,7 @@ ATTRIBUTES = (
     Attribute("restoration", None, _write_restoration, _read_restoration),
     Attribute("retention", None, write_retention, read_retention),
     Attribute("legal_hold", None, _same, _same),
-    Attribute("encryption", None, _write_encryption, _read_encryption, is_common=False),
+    Attribute("encryption", None, write_encryption, read_encryption, is_common=False),
     Attribute("replication", None, _write_replication, _read_replication),
 )
 #: What the columns are called.

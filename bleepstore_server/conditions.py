@@ -47,9 +47,13 @@ def _auth_type(request: Request, fields: Mapping[str, str] | None, _now_ms: int 
 
 
 def _signature_version(request: Request, fields: Mapping[str, str] | None, _now_ms: int | None) -> str | None:
-    """ "AWS" identifies Signature Version 2."""
     if fields is not None:
         return None if "policy" not in fields else ALGORITHM if "x-amz-signature" in fields else "AWS"
+    return signature_version(request)
+
+
+def signature_version(request: Request) -> str | None:
+    """How a request is signed that is no form: "AWS" identifies Signature Version 2. None: nobody signed it."""
     if request.identity is None:
         return None
     is_version_4 = request.headers.get("authorization", "").startswith(ALGORITHM) or "X-Amz-Signature" in request.query

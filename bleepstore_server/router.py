@@ -196,6 +196,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GetObjectTagging", "GET", _O, "tagging", tagging.get_object_tagging, A.GET_OBJECT_TAGGING),
     Route("PutObjectTagging", "PUT", _O, "tagging", tagging.put_object_tagging, A.PUT_OBJECT_TAGGING, document=True),
     Route("DeleteObjectTagging", "DELETE", _O, "tagging", tagging.delete_object_tagging, A.DELETE_OBJECT_TAGGING),
+    Route("UpdateObjectEncryption", "PUT", _O, "encryption", encryption.update_object_encryption,
+          A.UPDATE_OBJECT_ENCRYPTION, document=True, anonymous=False),
     Route("RestoreObject", "POST", _O, "restore", archived.restore_object, A.RESTORE_OBJECT, document=True),
     Route("GetObjectTorrent", "GET", _O, "torrent", archived.get_object_torrent, A.GET_OBJECT_TORRENT),
     Route("GetObjectLegalHold", "GET", _O, "legal-hold", locks.get_object_legal_hold, A.GET_OBJECT_LEGAL_HOLD),
@@ -219,7 +221,7 @@ ROUTES: tuple[Route, ...] = (
         for resource, method, rows in (
             (_B, "GET", "CreateSession:session"),
             (_O, "GET", "GetObjectAnnotation:annotation"),
-            (_O, "PUT", "PutObjectAnnotation:annotation RenameObject:renameObject UpdateObjectEncryption:encryption"),
+            (_O, "PUT", "PutObjectAnnotation:annotation RenameObject:renameObject"),
             (_O, "POST", "SelectObjectContent:select"),
             (_O, "DELETE", "DeleteObjectAnnotation:annotation"),
         )
@@ -269,6 +271,7 @@ _WRITING = {
         "PutObjectRetention",
         "PutObjectTagging",
         "RestoreObject",
+        "UpdateObjectEncryption",
     },
     "partNumber": {"UploadPart", "UploadPartCopy"},
     "id": {f"{verb}Bucket{_STORED[kind]}" for kind in KINDS_WITH_IDS for verb in ("Put", "Delete")},

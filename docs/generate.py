@@ -53,7 +53,6 @@ _REASONS = {
     "CreateSession": "only directory buckets (S3 Express) have sessions",
     "RenameObject": "only directory buckets (S3 Express) rename",
     "SelectObjectContent": "Amazon has closed it to new customers",
-    "UpdateObjectEncryption": "a copy of the object onto itself does it",
 }
 
 

@@ -90,6 +90,7 @@ class Action(enum.StrEnum):
     PUT_OBJECT_VERSION_TAGGING = "s3:PutObjectVersionTagging"
     DELETE_OBJECT_TAGGING = "s3:DeleteObjectTagging"
     DELETE_OBJECT_VERSION_TAGGING = "s3:DeleteObjectVersionTagging"
+    UPDATE_OBJECT_ENCRYPTION = "s3:UpdateObjectEncryption"
     RESTORE_OBJECT = "s3:RestoreObject"
     PUT_OBJECT = "s3:PutObject"
     PUT_OBJECT_ACL = "s3:PutObjectAcl"

@@ -71,6 +71,7 @@ _BY_OWNERS = frozenset(
         Action.PUT_OBJECT_VERSION_TAGGING,
         Action.DELETE_OBJECT_TAGGING,
         Action.DELETE_OBJECT_VERSION_TAGGING,
+        Action.UPDATE_OBJECT_ENCRYPTION,
         Action.RESTORE_OBJECT,
         Action.GET_OBJECT_LEGAL_HOLD,
         Action.PUT_OBJECT_LEGAL_HOLD,

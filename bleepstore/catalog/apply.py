@@ -56,6 +56,7 @@ from bleepstore.commands import (
     PutCredential,
     PutObject,
     PutObjectAcl,
+    PutObjectEncryption,
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
@@ -117,6 +118,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return attributes.put_object_retention(tables, command)
         case PutObjectLegalHold():
             return attributes.put_object_legal_hold(tables, command)
+        case PutObjectEncryption():
+            return attributes.put_object_encryption(tables, command)
         case RestoreObject():
             return attributes.restore_object(tables, command)
         case RegisterPart():

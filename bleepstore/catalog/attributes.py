@@ -17,6 +17,7 @@ from bleepstore.commands import (
     Done,
     EndRestorations,
     PutObjectAcl,
+    PutObjectEncryption,
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
@@ -25,6 +26,7 @@ from bleepstore.commands import (
     Result,
 )
 from bleepstore.errors import (
+    AccessDenied,
     InvalidObjectState,
     MethodNotAllowed,
     NoSuchBucket,
@@ -34,10 +36,18 @@ from bleepstore.errors import (
     S3Error,
 )
 from bleepstore.model import ARCHIVED_CLASSES, Acl, ObjectAttributes, Restoration, midnight_after
-from bleepstore.object_lock import check_change, check_future, no_lock
+from bleepstore.object_lock import check_change, check_future, is_locked, no_lock
 
 _Watched = PutObjectAcl | PutObjectTags | PutObjectRetention | RestoreObject | EndRestorations
 _CHANGED = "The object was replaced, or its ACL was changed, meanwhile. Try again."
+#: Amazon's words, which programs look for.
+_LOCKED = (
+    "The encryption type for the specified object can't be updated because that object is protected by S3 Object Lock. "
+    "If the object has a governance-mode retention period or a legal hold, you must first remove the Object Lock "
+    "status on the object before you issue your UpdateObjectEncryption request. You can't use the "
+    "UpdateObjectEncryption operation with objects that have an Object Lock compliance mode retention period applied "
+    "to them."
+)
 _INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 
 
@@ -76,7 +86,13 @@ class _Found:
 
 
 def _find(
-    tables: Tables, command: PutObjectAcl | PutObjectTags | PutObjectRetention | PutObjectLegalHold | RestoreObject
+    tables: Tables,
+    command: PutObjectAcl
+    | PutObjectTags
+    | PutObjectRetention
+    | PutObjectLegalHold
+    | PutObjectEncryption
+    | RestoreObject,
 ) -> _Found | S3Error:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
@@ -149,6 +165,21 @@ def _find_lockable(tables: Tables, command: PutObjectRetention | PutObjectLegalH
     if bucket is not None and bucket.object_lock is None:
         return no_lock()
     return _find(tables, command)
+
+
+def put_object_encryption(tables: Tables, command: PutObjectEncryption) -> Result:
+    """Replicas of the version keep their own, and nobody is told: S3 has no event of it."""
+    found = _find(tables, command)
+    if isinstance(found, S3Error):
+        return found
+    old = found.attributes
+    if old.encryption is None or old.encryption.wrapped_key != command.expected_wrapped_key:
+        return OperationAborted(_CHANGED)
+    is_lockable = found.bucket.object_lock is not None
+    if is_lockable and is_locked(old.retention, old.legal_hold, command.time_ms, bypasses=False):
+        return AccessDenied(_LOCKED)
+    found.set(tables, attrs.evolve(old, encryption=command.encryption))
+    return Done()
 
 
 def restore_object(tables: Tables, command: RestoreObject) -> Result:

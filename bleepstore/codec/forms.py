@@ -20,9 +20,11 @@ from bleepstore import errors as e
 from bleepstore.attributes import ATTRIBUTES as ATTRIBUTE_TABLE
 from bleepstore.attributes import (
     DEFAULTS,
+    read_encryption,
     read_grants,
     read_mapping,
     read_retention,
+    write_encryption,
     write_grants,
     write_mapping,
     write_retention,
@@ -167,6 +169,7 @@ def _read_condition(record: Fields, tail: Tail) -> WriteCondition:
 
 CONDITION = Kind(dict, _CONDITION.write, _read_condition, struct=_CONDITION)
 RETENTION = optional(Kind(list, lambda retention, _: write_retention(retention), lambda row, _: read_retention(row)))
+ENCRYPTION = Kind(dict, lambda encryption, _: write_encryption(encryption), lambda record, _: read_encryption(record))
 RESTORATION = struct(Restoration, ready_ms=INTEGER, until_ms=INTEGER)
 PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONAL_TEXT, crc64nvme=OPTIONAL_TEXT))
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
@@ -334,6 +337,15 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
         legal_hold=BOOLEAN,
+    ),
+    form(
+        "put-object-encryption/1",
+        c.PutObjectEncryption,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
+        expected_wrapped_key=TEXT,
+        encryption=ENCRYPTION,
     ),
     form(
         "restore-object/1",

@@ -62,6 +62,7 @@ from bleepstore.commands.objects import (
     LifecycleEntry,
     PutObject,
     PutObjectAcl,
+    PutObjectEncryption,
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
@@ -92,6 +93,7 @@ Command = (
     | PutObjectTags
     | PutObjectRetention
     | PutObjectLegalHold
+    | PutObjectEncryption
     | RestoreObject
     | CreateUpload
     | RegisterPart
@@ -159,6 +161,7 @@ __all__ = [
     "PutCredential",
     "PutObject",
     "PutObjectAcl",
+    "PutObjectEncryption",
     "PutObjectLegalHold",
     "PutObjectRetention",
     "PutObjectTags",

@@ -8,6 +8,7 @@ from typing import ClassVar
 import attrs
 
 from bleepstore.commands.change import Change
+from bleepstore.encryption import Encryption
 from bleepstore.events import BY_LIFECYCLE, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
@@ -194,6 +195,23 @@ class PutObjectLegalHold(Change):
     version_id: str | None = None
     expected_sequence: int | None = None
     legal_hold: bool
+
+
+@attrs.frozen(kw_only=True)
+class PutObjectEncryption(Change):
+    """Have another master key wrap the data key of a version, whose bytes stay as they are. Refused with
+    OperationAborted unless the version has the wrapped key `expected_wrapped_key`: another data key decrypts no other
+    version. For `expected_sequence` see PutObjectAcl."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    key: str
+    version_id: str | None = None
+    expected_sequence: int | None = None
+    expected_wrapped_key: str
+    encryption: Encryption
 
 
 @attrs.frozen(kw_only=True)

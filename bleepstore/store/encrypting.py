@@ -81,6 +81,15 @@ class Encrypting:
     def seal(self, request: EncryptionRequest, bucket: str, key: str) -> tuple[Encryption, Seal]:
         """A new data key for an object. Raises EncryptionKeyNotFound, NotSupported."""
         data_key = os.urandom(DATA_KEY_SIZE)
+        return self._wrap(data_key, request, bucket, key), Seal(data_key)
+
+    def rewrap(self, encryption: Encryption, request: NamedKey, bucket: str, key: str) -> Encryption:
+        """How an object is encrypted whose bytes stay as they are, and whose data key another master key wraps. Raises
+        as `seal` and `open`."""
+        made = self._wrap(self._data_key(encryption, bucket, key, None), request, bucket, key)
+        return attrs.evolve(made, part_numbers=encryption.part_numbers)
+
+    def _wrap(self, data_key: bytes, request: EncryptionRequest, bucket: str, key: str) -> Encryption:
         master_key: str | None = None
         match request:
             case CustomerKey(customer_key):
@@ -104,8 +113,7 @@ class Encrypting:
                     bucket_key=bool(request.bucket_key),
                 )
                 master_key, wrapped = self._open_keys().wrap(name, data_key, _proved(made, bucket, key))
-        made = attrs.evolve(made, wrapped_key=base64.b64encode(wrapped).decode(), master_key=master_key)
-        return made, Seal(data_key)
+        return attrs.evolve(made, wrapped_key=base64.b64encode(wrapped).decode(), master_key=master_key)
 
     def writer(self, seal: Seal) -> BlobEngine:
         """Writes an object that `seal` encrypts."""
@@ -120,14 +128,17 @@ class Encrypting:
     def open(self, encryption: Encryption, bucket: str, key: str, customer_key: CustomerKey | None) -> Seal:
         """The seal of an object. Raises AccessDenied for another key of the caller's, EncryptionKeyNotFound for a named
         key that is no longer there, ServiceUnavailable if the store has lost its own."""
+        return Seal(self._data_key(encryption, bucket, key, customer_key))
+
+    def _data_key(self, encryption: Encryption, bucket: str, key: str, customer_key: CustomerKey | None) -> bytes:
         wrapped, proved = base64.b64decode(encryption.wrapped_key), _proved(encryption, bucket, key)
         if encryption.kind is EncryptionKind.CUSTOMER:
             data_key = None if customer_key is None else unwrap_with(customer_key.key, wrapped, proved)
             if data_key is None:
                 raise AccessDenied()
-            return Seal(data_key)
+            return data_key
         try:
-            return Seal(self._open_keys().unwrap(encryption.master_key or "", wrapped, proved))
+            return self._open_keys().unwrap(encryption.master_key or "", wrapped, proved)
         except EncryptionKeyNotFound:
             if encryption.kind is EncryptionKind.NAMED:
                 raise

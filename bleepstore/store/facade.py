@@ -26,11 +26,11 @@ from bleepstore.store.adopting import Adoption
 from bleepstore.store.archived import ArchivedObjects
 from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
-from bleepstore.store.bucket_encryption import BucketEncryptions
 from bleepstore.store.buckets import Buckets
 from bleepstore.store.configurations import StoredConfigurations
 from bleepstore.store.copies import Copies
 from bleepstore.store.cross_origin import CrossOrigin
+from bleepstore.store.encryptions import Encryptions
 from bleepstore.store.engine import Engine
 from bleepstore.store.eventing import Eventing
 from bleepstore.store.forking import Forks
@@ -92,7 +92,7 @@ class Store:
         self.tags = Tags(engine, self.stored)
         self.lifecycles = Lifecycles(engine)
         self.locks = ObjectLocks(engine, self.stored)
-        self.encryptions = BucketEncryptions(engine)
+        self.encryptions = Encryptions(engine, self.stored)
         self.cross_origin = CrossOrigin(engine)
         self.configurations = StoredConfigurations(engine)
         self.access_logs = AccessLogs(engine, self.objects)
@@ -190,9 +190,10 @@ class Store:
     get_object_legal_hold = method_of("locks", ObjectLocks.get_object_legal_hold)
     restore_object = method_of("archived", ArchivedObjects.restore_object)
     restorations_of = method_of("archived", ArchivedObjects.restorations_of)
-    put_bucket_encryption = method_of("encryptions", BucketEncryptions.put_bucket_encryption)
-    get_bucket_encryption = method_of("encryptions", BucketEncryptions.get_bucket_encryption)
-    delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)
+    put_bucket_encryption = method_of("encryptions", Encryptions.put_bucket_encryption)
+    get_bucket_encryption = method_of("encryptions", Encryptions.get_bucket_encryption)
+    delete_bucket_encryption = method_of("encryptions", Encryptions.delete_bucket_encryption)
+    update_object_encryption = method_of("encryptions", Encryptions.update_object_encryption)
     check_access = method_of("access", AccessRules.check_access)
     explain_access = method_of("access", AccessRules.explain)
 

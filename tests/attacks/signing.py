@@ -136,7 +136,7 @@ def _v2(wire: Wire, method: str, target: str, date: str, fields: Pairs, resource
 
 def v2_header(wire: Wire, method: str, target: str, fields: dict[str, str]) -> Signed:
     date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
-    signature = _v2(wire, method, target, date, tuple(fields.items()), ("versionId", "acl"))
+    signature = _v2(wire, method, target, date, tuple(fields.items()), ("versionId", "acl", "encryption"))
     headers = {"Host": wire.host, "Date": date, **fields, "Authorization": f"AWS {wire.access_key}:{signature}"}
     return Signed(method, target, tuple(headers.items()))
 

@@ -101,6 +101,7 @@ WRITES = [
     Operation("CompleteMultipartUpload", "POST", "/photos/new?uploadId=none", P.WRITE, body=COMPLETE),
     Operation("PutObjectTagging", "PUT", f"{SECRET}?tagging", None, body=b"<A/>"),
     Operation("PutBucketTagging", "PUT", "/photos?tagging", None, body=b"<A/>"),
+    Operation("UpdateObjectEncryption", "PUT", f"{SECRET}?encryption", None, body=b"<A/>"),
     Operation("RestoreObject", "POST", f"{SECRET}?restore", None, body=b"<A/>"),
     Operation("AbortMultipartUpload", "DELETE", "/photos/new?uploadId=none", P.WRITE),
     Operation("ListParts", "GET", "/photos/new?uploadId=none", P.WRITE),

@@ -302,6 +302,33 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.PutObjectLegalHold(**_stamp(23), bucket="photos", key="k", legal_hold=False),
         ),
         (
+            c.PutObjectEncryption(
+                **_stamp(33),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_sequence=7,
+                expected_wrapped_key="b2xk",
+                encryption=Encryption(
+                    kind=EncryptionKind.NAMED,
+                    wrapped_key="bmV3",
+                    master_key="orders:0011223344556677",
+                    key_id="orders",
+                    context={"b": "2", "a": "ü"},
+                    bucket_key=True,
+                    part_numbers=(2, 9),
+                ),
+            ),
+            c.PutObjectEncryption(
+                **_stamp(33),
+                bucket="photos",
+                key="k",
+                expected_wrapped_key="b2xk",
+                encryption=Encryption(kind=EncryptionKind.NAMED, wrapped_key="bmV3"),
+            ),
+        ),
+        (
             c.RestoreObject(
                 **_stamp(21),
                 bucket="photos",

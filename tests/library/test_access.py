@@ -79,6 +79,7 @@ def test_no_list_gives_away_what_is_the_owners() -> None:
 _OF_BOTH = frozenset(
     {
         Action.RESTORE_OBJECT,
+        Action.UPDATE_OBJECT_ENCRYPTION,
         Action.GET_OBJECT_RETENTION,
         Action.PUT_OBJECT_RETENTION,
         Action.GET_OBJECT_LEGAL_HOLD,

@@ -47,7 +47,11 @@ from bleepstore_server.wire.documents.declare import (
     render,
     wrapped,
 )
-from bleepstore_server.wire.documents.encryption import ServerSideEncryptionConfiguration
+from bleepstore_server.wire.documents.encryption import (
+    BUCKET_KEY_ENABLED,
+    ObjectEncryption,
+    ServerSideEncryptionConfiguration,
+)
 from bleepstore_server.wire.documents.errors import Error
 from bleepstore_server.wire.documents.lifecycle import LifecycleConfiguration
 from bleepstore_server.wire.documents.object_lock import (
@@ -106,6 +110,7 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     PolicyStatus: ("GetBucketPolicyStatus", "output"),
     PublicAccessBlockConfiguration: ("PutPublicAccessBlock", "input"),
     RequestPaymentConfiguration: ("GetBucketRequestPayment", "output"),
+    ObjectEncryption: ("UpdateObjectEncryption", "input"),
     ServerSideEncryptionConfiguration: ("GetBucketEncryption", "output"),
     RestoreRequest: ("RestoreObject", "input"),
     Tagging: ("PutObjectTagging", "input"),
@@ -195,7 +200,7 @@ def differences_of_member(cls: type, name: str, member: DocumentField, shape: Sh
     if isinstance(member, Scalar):
         wanted = TYPES.get(shape.type_name)
         kinds = {id(kind) for kind in TYPES.values()}
-        kind = {INTEGER: NUMBER, PRECISE_TIME: TIME}.get(member.kind, member.kind)
+        kind = {INTEGER: NUMBER, PRECISE_TIME: TIME, BUCKET_KEY_ENABLED: BOOLEAN}.get(member.kind, member.kind)
         if (id(kind) in kinds or wanted is not None) and kind is not wanted:
             return [f"{where} is a {shape.type_name}, not {member.kind.noun}"]
     return []

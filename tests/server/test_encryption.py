@@ -16,6 +16,7 @@ import bleepstore
 from bleepstore.backends.local import LocalBackend
 from bleepstore_server import AppConfig
 from bleepstore_server.blocks import in_process
+from tests.attacks.signing import v2_header
 from tests.server.conftest import Server
 from tests.server.tools import Wire, failure
 
@@ -451,3 +452,105 @@ def test_in_process_says_of_every_object_what_amazon_says(tmp_path: Path, at: st
         assert store.head_object("photos", "k").version.encryption is not None
         assert s3.get_bucket_encryption(Bucket="photos")["ServerSideEncryptionConfiguration"]["Rules"]
         s3.close()
+
+
+# -- of what is stored
+
+
+ORDERS = "arn:aws:kms:us-east-1:000000000000:key/aws/s3"
+
+
+def update(s3: S3Client, key_arn: str = ORDERS, asked: Any = None) -> Any:
+    named: Any = {"SSEKMS": {"KMSKeyArn": key_arn, **(asked or {})}}
+    return s3.update_object_encryption(Bucket="photos", Key="k", ObjectEncryption=named)
+
+
+@pytest.mark.parametrize("bucket_key", [None, False, True])
+def test_what_is_stored_is_encrypted_by_a_named_key(s3: S3Client, bucket_key: bool | None) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=BODY, **AES)
+    before = s3.head_object(Bucket="photos", Key="k")
+    asked = {} if bucket_key is None else {"BucketKeyEnabled": bucket_key}
+    assert update(s3, asked=asked)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    found = s3.get_object(Bucket="photos", Key="k")
+    assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", ORDERS)
+    assert found.get("BucketKeyEnabled", False) is (bucket_key or False)
+    assert (found["ETag"], found["LastModified"]) == (before["ETag"], before["LastModified"])
+    assert found["Body"].read() == BODY
+
+
+def test_what_an_update_cannot_reach_is_refused_in_amazons_words(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=BODY, **CUSTOMER)
+    with failure("InvalidRequest", 400) as refused:
+        update(s3)
+    assert "with the encryption type DSSE-KMS or SSE-C" in refused["Error"]["Message"]
+    s3.put_object(Bucket="photos", Key="k", Body=BODY)
+    with failure("InvalidRequest", 400) as refused:
+        update(s3)
+    assert "unencrypted source objects" in refused["Error"]["Message"]
+    s3.put_object(Bucket="photos", Key="k", Body=BODY, **AES)
+    with failure("InvalidRequest", 400) as refused:
+        update(s3, "alias/aws/s3-that-is-no-arn")
+    assert "require a valid AWS KMS key Amazon Resource Name (ARN)" in refused["Error"]["Message"]
+    with failure("KMS.NotFoundException", 400):
+        update(s3, "arn:aws:kms:us-east-1:000000000000:key/store")
+    assert told(s3.head_object(Bucket="photos", Key="k")) == "AES256"
+
+
+NAMED = f"<SSE-KMS><KMSKeyArn>{ORDERS}</KMSKeyArn><BucketKeyEnabled>{{}}</BucketKeyEnabled></SSE-KMS>"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        ("", "InvalidRequest", "require a valid new encryption type. Valid values are SSEKMS."),
+        ("<SSE-S3/>", "InvalidRequest", "require a valid new encryption type. Valid values are SSEKMS."),
+        ("<SSE-C/>", "InvalidRequest", "updating the encryption type to DSSE-KMS or SSE-C."),
+        ("<SSE-KMS/>", "InvalidRequest", "require an AWS KMS key Amazon Resource Name (ARN)."),
+        (NAMED.format("maybe"), "InvalidRequest", "The BucketKeyEnabled value isn't valid."),
+        ("<SSE-KMS>", "MalformedXML", "not well-formed"),
+    ],
+)
+def test_documents_that_ask_for_no_named_key_are_refused(
+    s3: S3Client, server: Server, content: str, code: str, message: str
+) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"data", **AES)
+    body = f"<ObjectEncryption>{content}</ObjectEncryption>".encode()
+    answer = Wire(server.url).send("PUT", "/photos/k?encryption", body)
+    assert (answer.status, answer.error["Code"]) == (400, code)
+    assert message in answer.error["Message"]
+    assert told(s3.head_object(Bucket="photos", Key="k")) == "AES256"
+
+
+def test_an_update_is_signed_with_version_4(s3: S3Client, server: Server) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"data", **AES)
+    wire = Wire(server.url)
+    answer = v2_header(wire, "PUT", "/photos/k?encryption", {}).send(wire)
+    assert (answer.status, answer.error["Code"]) == (400, "InvalidRequest")
+    assert "require AWS Signature Version 4" in answer.error["Message"]
+
+
+def test_a_policy_says_by_which_keys_an_update_may_encrypt(s3: S3Client) -> None:
+    """The key is in the body, and a request that is denied is denied before that is read where it is no matter."""
+    s3.put_object(Bucket="photos", Key="k", Body=b"data", **AES)
+    of_key = "s3:x-amz-server-side-encryption-aws-kms-key-id"
+    statement: dict[str, Any] = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:UpdateObjectEncryption",
+        "Resource": "arn:aws:s3:::photos/*",
+    }
+
+    def deny(condition: dict[str, Any]) -> None:
+        policy = {"Version": "2012-10-17", "Statement": [statement | {"Condition": condition}]}
+        s3.put_bucket_policy(Bucket="photos", Policy=json.dumps(policy))
+
+    for denied in (
+        {"StringEquals": {of_key: ORDERS}},
+        {"StringEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}},
+    ):
+        deny(denied)
+        with failure("AccessDenied", 403):
+            update(s3)
+    deny({"StringNotEquals": {of_key: ORDERS}})
+    update(s3)
+    assert told(s3.head_object(Bucket="photos", Key="k")) == "aws:kms"

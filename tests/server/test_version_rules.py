@@ -88,6 +88,9 @@ OF_VERSIONS: dict[str, dict[str, Any]] = {
     "get_object_legal_hold": {},
     "put_object_legal_hold": {"LegalHold": {"Status": "ON"}},
     "restore_object": {"RestoreRequest": {"Days": 1}},
+    "update_object_encryption": {
+        "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/orders"}}
+    },
 }
 
 

@@ -45,6 +45,7 @@ CONFIGURATIONS: dict[str, Any] = {
     "JournalTableConfiguration": {"RecordExpiration": {"Expiration": "DISABLED"}},
     "InventoryTableConfiguration": {"ConfigurationState": "ENABLED"},
     "AnnotationTableConfiguration": {"ConfigurationState": "DISABLED"},
+    "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": "arn:aws:kms:us-east-1:111122223333:key/aws/s3"}},
     "NotificationConfiguration": {"EventBridgeConfiguration": {}},
     "ReplicationConfiguration": {
         "Role": "arn:aws:iam::111122223333:role/r",

@@ -41,6 +41,8 @@ from bleepstore.preconditions import WriteCondition
 _OF_THE_BODY = (
     "s3:requestobjecttag", "s3:object-lock-", "s3:x-amz-copy-source", "s3:objectcreationoperation", "s3:if-match",
 )  # fmt: skip
+#: Of what changes how an object is encrypted these are in its body too.
+_OF_ENCRYPTION = ("s3:x-amz-server-side-encryption",)
 #: What an object that is uploaded in parts will be is decided on when its upload is begun: "You don't need to specify
 #: the encryption parameters in each UploadPart request. Instead, you only need to specify the server-side encryption
 #: parameters in the initial Initiate Multipart request" (UploadPart).
@@ -197,8 +199,12 @@ def _say_nothing(_asked: Asked) -> None:
 def undecided_in(action: Action, subject: ObjectVersion | Upload | None, facts: Facts) -> tuple[str, ...]:
     """For `Asked.undecided`."""
     of_upload = isinstance(subject, Upload) or "completes_upload" in facts
-    undecided = _OF_BEGINNING if of_upload and action is Action.PUT_OBJECT else ()
-    return undecided + _OF_THE_BODY if facts.get("is_preliminary") else undecided
+    undecided: tuple[str, ...] = _OF_BEGINNING if of_upload and action is Action.PUT_OBJECT else ()
+    if not facts.get("is_preliminary"):
+        return undecided
+    if action is Action.UPDATE_OBJECT_ENCRYPTION:
+        undecided += _OF_ENCRYPTION
+    return undecided + _OF_THE_BODY
 
 
 def _optional(value: str | None) -> _Values:
@@ -365,6 +371,11 @@ def _key_names(asked: Asked) -> _Values:
     return () if not key_id else tuple(dict.fromkeys((key_id, key_name(key_id))))
 
 
+def _encryption_method(asked: Asked) -> _Values:
+    sent = asked.caller.sent
+    return _optional(_method(asked) if sent is None else sent("x-amz-server-side-encryption"))
+
+
 _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "aws:currenttime": _time,
     "aws:epochtime": _epoch,
@@ -396,6 +407,7 @@ _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "s3:object-lock-legal-hold": _legal_hold,
     "s3:x-amz-copy-source": lambda asked: _optional(asked.facts.get("source")),
     KEY_ID: _key_names,
+    "s3:x-amz-server-side-encryption": _encryption_method,
     "s3:locationconstraint": lambda asked: _optional(asked.facts.get("location") or None),
 }
 #: Keys that a tag's key ends, in the case that it has.
@@ -474,7 +486,6 @@ _OF_CALLS: Mapping[str, Callable[[Asked], str | None]] = {
     "x-amz-grant-read-acp": _grants(Permission.READ_ACP),
     "x-amz-grant-write": _grants(Permission.WRITE),
     "x-amz-grant-write-acp": _grants(Permission.WRITE_ACP),
-    "x-amz-server-side-encryption": _method,
     "x-amz-server-side-encryption-customer-algorithm": _customer_method,
     "x-amz-metadata-directive": _directive,
     "if-none-match": _if_none_match,
