@@ -366,13 +366,13 @@ def _key_id(asked: Asked) -> str | None:
 
 def _key_names(asked: Asked) -> _Values:
     """As it is named in the request, and what it is called alone: an ARN, an alias and a name may be of one key."""
-    sent = asked.caller.sent
+    sent = None if asked.action is Action.UPDATE_OBJECT_ENCRYPTION else asked.caller.sent
     key_id = _key_id(asked) if sent is None else sent(KEY_ID.removeprefix(PREFIX))
     return () if not key_id else tuple(dict.fromkeys((key_id, key_name(key_id))))
 
 
 def _encryption_method(asked: Asked) -> _Values:
-    sent = asked.caller.sent
+    sent = None if asked.action is Action.UPDATE_OBJECT_ENCRYPTION else asked.caller.sent
     return _optional(_method(asked) if sent is None else sent("x-amz-server-side-encryption"))
 
 
