@@ -26,16 +26,16 @@ from bleepstore.encryption import EncryptionRequest
 from bleepstore.sealing.keys import MasterKeys
 from bleepstore.testing.clock import Clock
 
+pytestmark = pytest.mark.blobs
+
 ALICE, BOB = Caller(Owner("alice-id", "Alice")), Caller(Owner("bob-id", "Bob"))
 LARGE = bytes(range(256)) * 1200
 CUSTOMER = CustomerKey(b"k" * 32)
-ORDERS = NamedKey(key_id="orders", bucket_key=True)
+NAMED = NamedKey(bucket_key=True)  # by the name that every store has a key of
 
 
 @pytest.fixture
-def photos(store: Store, store_kind: str) -> Store:
-    if store_kind.endswith("-keys"):
-        pytest.skip("the provider encrypts")
+def photos(store: Store) -> Store:
     store.create_bucket("photos", caller=ALICE)
     return store
 
@@ -47,22 +47,18 @@ def read(store: Store, key: str = "k", version_id: str | None = None) -> bytes:
 
 @pytest.mark.stores("local", "cluster", "providers")
 @pytest.mark.parametrize("body", [b"small", LARGE], ids=["inline", "blob"])
-@pytest.mark.parametrize("before", [StoreKey(), NamedKey(key_id="old", context={"a": "1"})], ids=["store", "named"])
-def test_only_the_key_changes(photos: Store, store_kind: str, body: bytes, before: EncryptionRequest) -> None:
-    if store_kind != "memory" and isinstance(before, NamedKey):
-        before = NamedKey(context={"a": "1"})  # a folder makes the key aws/s3, and no others
-    orders = ORDERS if store_kind == "memory" else NamedKey(bucket_key=True)
+@pytest.mark.parametrize("before", [StoreKey(), NamedKey(context={"a": "1"})], ids=["store", "named"])
+def test_only_the_key_changes(photos: Store, body: bytes, before: EncryptionRequest) -> None:
     old = photos.put_object("photos", "k", body, encryption=before, tags={"a": "b"}, metadata={"c": "d"})
-    made = photos.update_object_encryption("photos", "k", orders)
+    made = photos.update_object_encryption("photos", "k", NAMED)
     assert made == photos.head_object("photos", "k").version
     assert made.encryption is not None
     assert made.encryption.kind is EncryptionKind.NAMED
-    assert (made.encryption.key_id, made.encryption.bucket_key) == (orders.key_id or "aws/s3", True)
+    assert (made.encryption.key_id, made.encryption.bucket_key) == ("aws/s3", True)
     assert made.encryption.context == {}
     assert (made.etag, made.modified_ms, made.checksum) == (old.etag, old.modified_ms, old.checksum)
     assert (made.tags, made.metadata) == (old.tags, old.metadata)
     assert read(photos) == body
-    assert list(photos.scrub()) == []
 
 
 def test_parts_with_numbers_of_their_own_are_read(photos: Store) -> None:
@@ -72,7 +68,7 @@ def test_parts_with_numbers_of_their_own_are_read(photos: Store) -> None:
         part = photos.put_part("photos", "k", upload, number, bytes([number]) * (5 << 20))
         done.append(CompletedPart(number=number, etag=part.etag))
     photos.complete_upload("photos", "k", upload, done)
-    photos.update_object_encryption("photos", "k", ORDERS)
+    photos.update_object_encryption("photos", "k", NAMED)
     assert read(photos) == b"\2" * (5 << 20) + b"\11" * (5 << 20)
 
 
@@ -80,7 +76,7 @@ def test_one_version_of_several_and_what_is_archived(photos: Store) -> None:
     photos.put_bucket_versioning("photos", Versioning.ENABLED)
     first = photos.put_object("photos", "k", b"1", encryption=StoreKey(), storage_class="GLACIER")
     photos.put_object("photos", "k", b"2", encryption=StoreKey())
-    photos.update_object_encryption("photos", "k", ORDERS, version_id=first.version_id)
+    photos.update_object_encryption("photos", "k", NAMED, version_id=first.version_id)
     kinds = [
         photos.head_object("photos", "k", version_id=version_id).version.encryption
         for version_id in (first.version_id, None)
@@ -97,13 +93,14 @@ def test_the_key_before_is_no_longer_needed(tmp_path: Path) -> None:
     keys = {"orders": [b"o" * 32], "new": [b"n" * 32]}
     with bleepstore.open(tmp_path / "store", encryption_keys=MasterKeys(keys)) as store:
         store.create_bucket("photos")
-        store.put_object("photos", "k", LARGE, encryption=ORDERS)
+        store.put_object("photos", "k", LARGE, encryption=NamedKey(key_id="orders"))
         store.update_object_encryption("photos", "k", NamedKey(key_id="new"))
         with pytest.raises(errors.EncryptionKeyNotFound):
             store.update_object_encryption("photos", "k", NamedKey(key_id="absent"))
         with pytest.raises(errors.EncryptionKeyNotFound):
             store.update_object_encryption("photos", "k", NamedKey(key_id="store"))
         assert read(store) == LARGE
+        assert list(store.scrub()) == []
         store.backup(tmp_path / "backup.tar")
     bleepstore.restore(tmp_path / "backup.tar", tmp_path / "restored")
     for folder in ("store", "restored"):
@@ -121,7 +118,7 @@ def test_what_is_not_encrypted_by_the_stores_keys_is_refused(
 ) -> None:
     version = photos.put_object("photos", "k", b"1", encryption=encryption)
     with pytest.raises(errors.InvalidRequest, match=message):
-        photos.update_object_encryption("photos", "k", ORDERS)
+        photos.update_object_encryption("photos", "k", NAMED)
     assert photos.head_object("photos", "k", customer_key=encryption).version == version
     with pytest.raises(TypeError, match="a NamedKey, not by StoreKey"):
         photos.update_object_encryption("photos", "k", StoreKey())  # type: ignore[arg-type]
@@ -134,11 +131,11 @@ def test_a_locked_version_is_left_as_it_is(store: Store) -> None:
     store.put_object("photos", "held", b"1", encryption=StoreKey(), legal_hold=True)
     for key in ("governed", "held"):
         with pytest.raises(errors.AccessDenied, match="protected by S3 Object Lock"):
-            store.update_object_encryption("photos", key, ORDERS)
+            store.update_object_encryption("photos", key, NAMED)
     store.put_object_retention("photos", "governed", None, bypass_governance=True)
     store.put_object_legal_hold("photos", "held", False)
     for key in ("governed", "held"):
-        store.update_object_encryption("photos", key, ORDERS)
+        store.update_object_encryption("photos", key, NAMED)
         assert read(store, key) == b"1"
 
 
@@ -146,8 +143,8 @@ def test_a_locked_version_is_left_as_it_is(store: Store) -> None:
 def test_owners_may_and_nobody_else(photos: Store) -> None:
     photos.put_object("photos", "k", b"1", encryption=StoreKey(), acl=bleepstore.CannedAcl.PUBLIC_READ, caller=ALICE)
     with pytest.raises(errors.AccessDenied):
-        photos.update_object_encryption("photos", "k", ORDERS, caller=BOB)
-    photos.update_object_encryption("photos", "k", ORDERS, caller=ALICE)
+        photos.update_object_encryption("photos", "k", NAMED, caller=BOB)
+    photos.update_object_encryption("photos", "k", NAMED, caller=ALICE)
 
 
 class Interfering(MasterKeys):
@@ -176,7 +173,7 @@ def test_an_object_that_was_replaced_meanwhile_keeps_its_own_data_key() -> None:
             store.put_object("photos", "k", b"after", encryption=StoreKey())
 
         keys.meanwhile = replace
-        made = store.update_object_encryption("photos", "k", ORDERS)
+        made = store.update_object_encryption("photos", "k", NAMED)
         assert read(store) == b"after"
         assert made.etag == store.head_object("photos", "k").version.etag
         assert made.encryption is not None
