@@ -178,6 +178,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "PublicAccessBlock": ((PublicAccessBlock,), "a PublicAccessBlock"),
     "bool | None": ((bool, _NONE), "True, False or None"),
     "EncryptionRequest | None": ((StoreKey, NamedKey, CustomerKey, _NONE), "a StoreKey, NamedKey, CustomerKey or None"),
+    "NamedKey": ((NamedKey,), "a NamedKey"),
     "CustomerKey | None": ((CustomerKey, _NONE), "a CustomerKey or None"),
     "BucketEncryption": ((BucketEncryption,), "a BucketEncryption"),
     "RestoreTier": ((RestoreTier,), "a RestoreTier"),

@@ -72,8 +72,6 @@ class Encryptions:
         Raises InvalidRequest for what is not encrypted, or with a key of a caller's; AccessDenied while object lock
         protects the version; EncryptionKeyNotFound.
         """
-        if not isinstance(encryption, NamedKey):
-            raise TypeError(f"an object is encrypted anew by a NamedKey, not by {type(encryption).__name__}")
         made: Encryption | None = None
 
         def submit(found: FoundObject, in_bucket: Bucket) -> Result:

@@ -98,6 +98,8 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         given["identity"] = bleepstore.WebIdentity("https://id.example.org", "app", "eve")
         if method == "put_bucket_encryption":
             given["encryption"] = BucketEncryption()
+        if method == "update_object_encryption":
+            given["encryption"] = bleepstore.NamedKey()
         given |= {"interval": dt.timedelta(days=1), "tags": {}, "days": 1}
         given |= {"action": bleepstore.Action.LIST_BUCKET, "versioning": bleepstore.Versioning.ENABLED}
         options = {name: given.get(name, "k") for name in required} | {option: WRONG[option]}

@@ -120,7 +120,7 @@ def test_what_is_not_encrypted_by_the_stores_keys_is_refused(
     with pytest.raises(errors.InvalidRequest, match=message):
         photos.update_object_encryption("photos", "k", NAMED)
     assert photos.head_object("photos", "k", customer_key=encryption).version == version
-    with pytest.raises(TypeError, match="a NamedKey, not by StoreKey"):
+    with pytest.raises(TypeError, match="a NamedKey, not StoreKey"):
         photos.update_object_encryption("photos", "k", StoreKey())  # type: ignore[arg-type]
 
 
