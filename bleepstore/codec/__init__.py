@@ -5,9 +5,10 @@ as they are, behind a newline, which JSON never holds; the object says how many.
 record means does not depend on what is a default today; but of an object's attributes, whose absence has a meaning that
 never changes, only those that are there.
 
-A form is frozen. `bleepstore.codec.forms` lists each by hand, apart from the classes: a class that changes gets a new
-form with a new tag, and an up-caster from the old one. An unknown tag stops the reader (`UnknownTag`): skipping a
-command would make this catalog differ from every other.
+A form is frozen. `bleepstore.codec.forms` lists each by hand, apart from the classes, and `bleepstore.codec.kinds` has
+how the values of its fields are written: a class that changes gets a new form with a new tag, and an up-caster from the
+old one. An unknown tag stops the reader (`UnknownTag`): skipping a command would make this catalog differ from every
+other.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from bleepstore import catalog, codec, errors
 from bleepstore import commands as c
 from bleepstore.attributes import ATTRIBUTES
 from bleepstore.codec import MalformedRecord, UnknownTag
-from bleepstore.codec.forms import COMMAND_FORMS, COMMANDS, EVENT_FORMS, EVENTS, RESULT_FORMS, RESULTS, TEXT
+from bleepstore.codec.forms import COMMAND_FORMS, COMMANDS, EVENT_FORMS, EVENTS, RESULT_FORMS, RESULTS
+from bleepstore.codec.kinds import TEXT
 from bleepstore.codec.records import Fields, RecordForm, Records, Struct, form, optional
 from bleepstore.commands import Command, Done, RemovedMany, Written
 from bleepstore.errors import BleepStoreError, S3Error

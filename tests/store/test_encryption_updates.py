@@ -121,7 +121,7 @@ def test_what_is_not_encrypted_by_the_stores_keys_is_refused(
         photos.update_object_encryption("photos", "k", NAMED)
     assert photos.head_object("photos", "k", customer_key=encryption).version == version
     with pytest.raises(TypeError, match="a NamedKey, not StoreKey"):
-        photos.update_object_encryption("photos", "k", StoreKey())  # type: ignore[arg-type]
+        photos.update_object_encryption("photos", "k", StoreKey())  # type: ignore[arg-type]  # on purpose
 
 
 def test_a_locked_version_is_left_as_it_is(store: Store) -> None:

@@ -364,15 +364,20 @@ def _key_id(asked: Asked) -> str | None:
     return encryption.key_id if isinstance(encryption, NamedKey) else None
 
 
+def _sent_encryption(asked: Asked) -> Callable[[str], str | None] | None:
+    """Reads the headers of a request that say how to encrypt. None where a body says it, and of a call."""
+    return None if asked.action is Action.UPDATE_OBJECT_ENCRYPTION else asked.caller.sent
+
+
 def _key_names(asked: Asked) -> _Values:
     """As it is named in the request, and what it is called alone: an ARN, an alias and a name may be of one key."""
-    sent = None if asked.action is Action.UPDATE_OBJECT_ENCRYPTION else asked.caller.sent
+    sent = _sent_encryption(asked)
     key_id = _key_id(asked) if sent is None else sent(KEY_ID.removeprefix(PREFIX))
     return () if not key_id else tuple(dict.fromkeys((key_id, key_name(key_id))))
 
 
 def _encryption_method(asked: Asked) -> _Values:
-    sent = None if asked.action is Action.UPDATE_OBJECT_ENCRYPTION else asked.caller.sent
+    sent = _sent_encryption(asked)
     return _optional(_method(asked) if sent is None else sent("x-amz-server-side-encryption"))
 
 
